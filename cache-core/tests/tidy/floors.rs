@@ -1,0 +1,132 @@
+//! The floors of each crate: who stands above whom.
+//!
+//! An entry is a file, or a folder with `/` at its end; the longest that fits
+//! a file counts. A file may import only from floors strictly below its own.
+//! Beside that it may use what the `mod.rs` of its own folder says, which for
+//! its part imports none of the folder's files.
+
+/// The floors of one crate.
+pub(crate) struct Floors {
+    pub(crate) floors: &'static [(&'static str, u32)],
+    /// Each `mod.rs` that is not the ground its folder stands on but the head
+    /// above it: it imports its children, and none of them imports it.
+    pub(crate) heads: &'static [&'static str],
+}
+
+/// The top: imports anything, is imported by nobody.
+const TOP: u32 = 99;
+
+const CACHE_CORE: Floors = Floors {
+    floors: &[
+        ("bus/mod.rs", 0),
+        ("clock.rs", 0),
+        ("coherence/mod.rs", 0),
+        ("config/mod.rs", 0),
+        ("config/report.rs", 0),
+        ("config/units.rs", 0),
+        ("error.rs", 0),
+        ("flight/mod.rs", 0),
+        ("guard/mod.rs", 0),
+        ("model/lifetime.rs", 0),
+        ("model/mod.rs", 0),
+        ("model/position.rs", 0),
+        ("random.rs", 0),
+        ("tier/redis/node.rs", 0),
+        ("wire/codec.rs", 0),
+        ("wire/mod.rs", 0),
+        ("bus/memory.rs", 1),
+        ("config/reader.rs", 1),
+        ("guard/trust.rs", 1),
+        ("model/as_of.rs", 1),
+        ("model/tag.rs", 1),
+        ("model/template.rs", 1),
+        ("tier/redis/script.rs", 1),
+        ("model/entry.rs", 2),
+        ("model/key.rs", 2),
+        ("source.rs", 2),
+        ("bus/nats.rs", 3),
+        ("event.rs", 3),
+        ("guard/fence.rs", 3),
+        ("tier/mod.rs", 3),
+        ("tier/redis/directory.rs", 3),
+        ("wire/envelope.rs", 3),
+        ("wire/invalidation.rs", 3),
+        ("coherence/voice.rs", 4),
+        ("flight/single.rs", 4),
+        ("guard/horizon.rs", 4),
+        ("policy.rs", 4),
+        ("tier/decide.rs", 4),
+        ("tier/l1.rs", 4),
+        ("tier/redis/router.rs", 4),
+        ("coherence/apply.rs", 5),
+        ("coherence/heartbeat.rs", 5),
+        ("tier/memory.rs", 5),
+        ("tier/redis/mod.rs", 5),
+        ("tier/tags.rs", 5),
+        ("coherence/announce.rs", 6),
+        ("coherence/listen.rs", 6),
+        ("domain.rs", 7),
+        ("fill/mod.rs", 8),
+        ("fill/probe.rs", 9),
+        ("fill/load.rs", 10),
+        ("fill/offer.rs", 10),
+        // Tests may use all of it; nothing else here may.
+        ("testkit/", 90),
+        ("testkit/servers/mod.rs", 91),
+        ("testkit/servers/port.rs", 92),
+        ("testkit/servers/process.rs", 92),
+        ("testkit/servers/node.rs", 93),
+        ("testkit/servers/topology.rs", 94),
+        ("testkit/servers/", 95),
+        ("lib.rs", TOP),
+    ],
+    heads: &["tier/redis/mod.rs"],
+};
+
+const CACHE_AGENT: Floors = Floors {
+    floors: &[("lib.rs", TOP)],
+    heads: &[],
+};
+
+const INVALIDATOR: Floors = Floors {
+    floors: &[("lib.rs", TOP)],
+    heads: &[],
+};
+
+/// The floors of the crate `name`.
+pub(crate) fn of(name: &str) -> &'static Floors {
+    match name {
+        "cache-core" => &CACHE_CORE,
+        "cache-agent" => &CACHE_AGENT,
+        "invalidator" => &INVALIDATOR,
+        other => panic!("{other} has no floors: give it some in tests/tidy/floors.rs"),
+    }
+}
+
+impl Floors {
+    /// The floor of a file, by the longest entry that fits.
+    pub(crate) fn of(&self, path: &str) -> Option<u32> {
+        let fitting = self.floors.iter().filter(|(entry, _)| fits(entry, path));
+        let longest = fitting.max_by_key(|(entry, _)| entry.len())?;
+        Some(longest.1)
+    }
+
+    /// Whether the `mod.rs` at `path` stands above its children.
+    pub(crate) fn is_head(&self, path: &str) -> bool {
+        self.heads.contains(&path)
+    }
+
+    /// Entries that fit no file.
+    pub(crate) fn stale<'a>(
+        &'a self,
+        paths: impl Iterator<Item = &'a str> + Clone,
+    ) -> impl Iterator<Item = &'static str> {
+        let entries = self.floors.iter().map(|(entry, _)| *entry);
+        let entries = entries.chain(self.heads.iter().copied());
+        entries.filter(move |entry| !paths.clone().any(|path| fits(entry, path)))
+    }
+}
+
+fn fits(entry: &str, path: &str) -> bool {
+    path == entry || (entry.ends_with('/') && path.starts_with(entry))
+}
