@@ -1,0 +1,9 @@
+//! The words of the product as types: positions, keys, tags, lifetimes, entries.
+
+pub mod as_of;
+pub mod entry;
+pub mod key;
+pub mod lifetime;
+pub mod position;
+pub mod tag;
+pub mod template;
