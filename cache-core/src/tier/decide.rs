@@ -1,0 +1,238 @@
+//! The decisions of L2's atomic steps, pure: what a step answers and what it
+//! leaves behind, given a record, its bucket's watermark and the time.
+//!
+//! The in-memory L2 runs these functions; the Lua scripts of the Redis L2 are the
+//! same decisions a second time, and a differential test holds the two together.
+
+use super::{Applied, Beat, Beaten, Filled, Leased, Offer, Token, Watermark};
+use crate::model::position::Position;
+use bytes::Bytes;
+use std::time::Duration;
+
+/// A record with its lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// A value.
+    Value {
+        /// Its as-of.
+        as_of: Position,
+        /// Its envelope.
+        body: Bytes,
+    },
+    /// A floor without a value.
+    Mark {
+        /// The floor.
+        floor: Position,
+        /// Who may fill it.
+        lease: Option<Lease>,
+    },
+}
+
+/// The right to fill one mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Whose it is.
+    pub token: Token,
+    /// The as-of of a value read after the grant.
+    pub granted: Position,
+    /// The last millisecond, on L2's clock, in which it may be used.
+    pub deadline_ms: u64,
+}
+
+/// What a step leaves of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// As it was.
+    Keep,
+    /// This instead.
+    Put(Stored),
+}
+
+/// Asks for the right to load.
+pub fn lease(
+    record: Option<&Stored>,
+    watermark: Option<&Watermark>,
+    token: Token,
+    span: Duration,
+    refused: Option<Position>,
+    now_ms: u64,
+) -> (Leased, Then) {
+    let Some(wm) = watermark else {
+        return (Leased::NoWatermark, Then::Keep);
+    };
+    let floor = match record {
+        // Absence is never permission: the mark may have been evicted.
+        None => wm.applied,
+        Some(Stored::Value { as_of, .. }) => {
+            if *as_of >= wm.floor && refused.is_none_or(|refused| *as_of > refused) {
+                return (Leased::Present, Then::Keep);
+            }
+            // The floor it was once admitted by is at most both of these.
+            (*as_of).min(wm.applied)
+        }
+        Some(Stored::Mark { floor, lease }) => {
+            if let Some(held) = lease.filter(|held| held.deadline_ms >= now_ms) {
+                let remaining = Duration::from_millis(held.deadline_ms - now_ms);
+                return (Leased::Busy { remaining }, Then::Keep);
+            }
+            *floor
+        }
+    };
+    let floor = floor.max(wm.floor);
+    // A floor above the watermark is left from before the watermark was lost; the
+    // change it stands for was committed all the same, so a load holds it.
+    let granted = wm.applied.max(floor);
+    let deadline_ms = now_ms.saturating_add(span.as_millis() as u64);
+    let lease = Some(Lease {
+        token,
+        granted,
+        deadline_ms,
+    });
+    let answer = Leased::Granted {
+        as_of: granted,
+        floor,
+    };
+    (answer, Then::Put(Stored::Mark { floor, lease }))
+}
+
+/// Offers a value.
+pub fn fill(
+    record: Option<&Stored>,
+    watermark: Option<&Watermark>,
+    offer: &Offer,
+    now_ms: u64,
+) -> (Filled, Then) {
+    let Some(wm) = watermark else {
+        return (Filled::LeaseLost, Then::Keep);
+    };
+    let (floor, granted) = match (offer.token, record) {
+        (
+            Some(token),
+            Some(Stored::Mark {
+                floor,
+                lease: Some(held),
+            }),
+        ) if held.token == token && held.deadline_ms >= now_ms => (*floor, held.granted),
+        (Some(_), _) => return (Filled::LeaseLost, Then::Keep),
+        (None, None) => (wm.applied, wm.applied),
+        (None, Some(Stored::Value { as_of, .. })) => (*as_of, wm.applied.max(*as_of)),
+        (None, Some(Stored::Mark { floor, .. })) => (*floor, wm.applied.max(*floor)),
+    };
+    let floor = floor.max(wm.floor);
+    let admitted = match offer.as_of {
+        None => granted >= floor,
+        // A floor with a tick was made by a local invalidation, whose place among
+        // the source's positions nobody knows: no replica can prove it is past it.
+        Some(as_of) => as_of >= floor && floor.tick == 0 && !as_of.is_made_up(wm.applied),
+    };
+    if !admitted {
+        let then = match offer.token {
+            Some(_) => Then::Put(Stored::Mark { floor, lease: None }),
+            None => Then::Keep,
+        };
+        return (Filled::Superseded { floor }, then);
+    }
+    let as_of = offer.as_of.unwrap_or(granted);
+    let body = offer.body.clone();
+    (
+        Filled::Stored { as_of },
+        Then::Put(Stored::Value { as_of, body }),
+    )
+}
+
+/// Gives a lease back.
+pub fn release(record: Option<&Stored>, token: Token) -> Then {
+    match record {
+        Some(Stored::Mark {
+            floor,
+            lease: Some(held),
+        }) if held.token == token => Then::Put(Stored::Mark {
+            floor: *floor,
+            lease: None,
+        }),
+        _ => Then::Keep,
+    }
+}
+
+/// Applies an invalidation; the last part is the new watermark.
+pub fn apply(
+    record: Option<&Stored>,
+    watermark: Option<&Watermark>,
+    position: Option<Position>,
+) -> (Applied, Then, Option<Watermark>) {
+    let position = match (position, watermark) {
+        (Some(Position::ZERO) | None, None) => return (Applied::NoWatermark, Then::Keep, None),
+        (Some(position), _) => position,
+        (None, Some(wm)) => {
+            // Above everything stored: a replica's as-of may lie beyond `applied`.
+            let stored = match record {
+                Some(Stored::Value { as_of, .. }) => *as_of,
+                Some(Stored::Mark { floor, .. }) => *floor,
+                None => Position::ZERO,
+            };
+            match wm.applied.max(stored).next_tick() {
+                Some(next) => next,
+                None => return (Applied::TicksExhausted, Then::Keep, None),
+            }
+        }
+    };
+    let wm = match watermark {
+        Some(wm) => Watermark {
+            applied: wm.applied.max(position),
+            ..*wm
+        },
+        // The bucket lost its watermark: whatever values it still has are older
+        // than a change that is known, and may have missed others.
+        None => Watermark {
+            applied: position,
+            seen: Position::ZERO,
+            floor: position,
+        },
+    };
+    let (floor, lease) = match record {
+        Some(Stored::Value { as_of, .. }) if *as_of >= position => {
+            let floor = *as_of;
+            return (Applied::Done { position, floor }, Then::Keep, Some(wm));
+        }
+        Some(Stored::Value { .. }) => (position, None),
+        // A load begun after this very change holds it: a redelivery does not
+        // take its lease.
+        Some(Stored::Mark { floor, lease }) => (
+            position.max(*floor),
+            lease.filter(|held| held.granted >= position),
+        ),
+        None => (wm.applied, None),
+    };
+    let then = Then::Put(Stored::Mark { floor, lease });
+    (Applied::Done { position, floor }, then, Some(wm))
+}
+
+/// Writes a heartbeat; the last part is the new watermark.
+pub fn beat(watermark: Option<&Watermark>, beat: &Beat) -> (Beaten, Watermark) {
+    match watermark {
+        Some(wm) if wm.applied >= beat.known => {
+            let wm = Watermark {
+                seen: wm.seen.max(beat.seen),
+                ..*wm
+            };
+            (Beaten::Fine(wm), wm)
+        }
+        Some(wm) => {
+            let wm = Watermark {
+                applied: beat.known,
+                seen: wm.seen.max(beat.seen),
+                floor: beat.known,
+            };
+            (Beaten::Raised(wm), wm)
+        }
+        None => {
+            let start = beat.known.max(beat.seen);
+            let wm = Watermark {
+                applied: start,
+                seen: beat.seen,
+                floor: start,
+            };
+            (Beaten::Raised(wm), wm)
+        }
+    }
+}

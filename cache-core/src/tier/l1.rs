@@ -1,0 +1,164 @@
+//! L1: this process's memory, over moka. It keeps only what L2 accepted or served,
+//! and answers only what the fence still holds for.
+//!
+//! An entry carries the fence ticket taken before its value was read. The fence
+//! decides; moka only stores. So an invalidation needs no removal to be right, and
+//! an insert that loses a race against one is never served.
+
+use crate::clock::Tick;
+use crate::guard::fence::{Fence, Ticket};
+use crate::model::entry::Entry;
+use crate::model::key::KeyHash;
+use moka::sync::Cache;
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Bytes counted for every entry beside its key and its encoded value.
+const ENTRY_OVERHEAD: usize = 160;
+
+/// One entry in this process.
+#[derive(Debug)]
+pub struct Held<V> {
+    /// The key: two keys may share a hash.
+    pub key: Arc<[u8]>,
+    /// The value and how far it reaches.
+    pub entry: Entry<V>,
+    /// The fence's count before the value was read.
+    pub ticket: Ticket,
+    /// When this process stops serving it.
+    pub expires: Tick,
+    /// The cache's tag changes that its tags were last checked against.
+    pub tags_checked: AtomicU64,
+    /// Its size in the budget, in bytes.
+    pub weight: u32,
+}
+
+/// What L1 knows about a key.
+#[derive(Debug)]
+pub enum Look<V> {
+    /// An entry that may be served.
+    Hit(Arc<Held<V>>),
+    /// An entry that may be served once its tags are checked.
+    CheckTags(Arc<Held<V>>),
+    /// Nothing.
+    Miss,
+}
+
+/// The L1 of one cache.
+pub struct L1<V> {
+    store: Cache<u64, Arc<Held<V>>, BuildHasherDefault<AlreadyHashed>>,
+    tag_changes: AtomicU64,
+}
+
+/// What an invalidation needs of an L1, whatever its values are.
+pub trait Drops: Send + Sync + fmt::Debug {
+    /// Frees one key's memory; the fence has already cut it off.
+    fn drop_key(&self, hash: KeyHash);
+    /// A tag changed: entries check theirs before they are served again.
+    fn tags_changed(&self);
+    /// Frees everything.
+    fn drop_all(&self);
+}
+
+impl<V: Send + Sync + 'static> L1<V> {
+    /// An empty L1 that holds up to `capacity` bytes, each entry `longest` at most.
+    pub fn new(capacity: u64, longest: Duration) -> Self {
+        Self {
+            store: Cache::builder()
+                .max_capacity(capacity)
+                .weigher(|_, held: &Arc<Held<V>>| held.weight)
+                .time_to_live(longest)
+                .build_with_hasher(BuildHasherDefault::default()),
+            tag_changes: AtomicU64::new(0),
+        }
+    }
+
+    /// The number of tag changes so far: taken before a value's tags are checked,
+    /// and kept with the value.
+    pub fn tag_changes(&self) -> u64 {
+        self.tag_changes.load(Ordering::Acquire)
+    }
+
+    /// Looks a key up.
+    pub fn look(&self, hash: KeyHash, key: &[u8], fence: &Fence, now: Tick) -> Look<V> {
+        let Some(held) = self.store.get(&hash.0) else {
+            return Look::Miss;
+        };
+        if &*held.key != key || held.expires <= now || !fence.holds(hash, held.ticket) {
+            return Look::Miss;
+        }
+        if held.tags_checked.load(Ordering::Acquire) == self.tag_changes() {
+            Look::Hit(held)
+        } else {
+            Look::CheckTags(held)
+        }
+    }
+
+    /// Keeps an entry that L2 accepted or served.
+    pub fn put(&self, hash: KeyHash, held: Arc<Held<V>>) {
+        self.store.insert(hash.0, held);
+    }
+
+    /// Entries at the moment; lags behind by moka's own housekeeping.
+    pub fn entries(&self) -> u64 {
+        self.store.entry_count()
+    }
+
+    /// Bytes at the moment; lags likewise.
+    pub fn weight(&self) -> u64 {
+        self.store.weighted_size()
+    }
+
+    /// Does moka's housekeeping, so that callers need not.
+    pub fn tidy_up(&self) {
+        self.store.run_pending_tasks();
+    }
+}
+
+impl<V: Send + Sync + 'static> Drops for L1<V> {
+    fn drop_key(&self, hash: KeyHash) {
+        self.store.invalidate(&hash.0);
+    }
+
+    fn tags_changed(&self) {
+        self.tag_changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn drop_all(&self) {
+        self.store.invalidate_all();
+    }
+}
+
+/// The size of an entry in the budget.
+pub fn weight(key: &[u8], encoded: usize) -> u32 {
+    u32::try_from(key.len() + encoded + ENTRY_OVERHEAD).unwrap_or(u32::MAX)
+}
+
+impl<V> fmt::Debug for L1<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("L1").finish_non_exhaustive()
+    }
+}
+
+/// Passes a hash through: the key is xxh3 of the real key already.
+#[derive(Default)]
+struct AlreadyHashed(u64);
+
+impl Hasher for AlreadyHashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}

@@ -1,0 +1,191 @@
+//! L2 in this process's memory: the embedded default, and the reference that the
+//! Redis L2 is compared with.
+
+use super::decide::{self, Stored, Then};
+use super::{
+    Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Record, Remote, RemoteError,
+    Token, Watermark,
+};
+use crate::clock::{Clock, Tick};
+use crate::model::key::{Address, BUCKETS, Bucket};
+use crate::model::position::Position;
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The most records one bucket holds; above it, those nearest their end go.
+///
+/// An evicted mark costs nothing but the bucket's higher floor, so eviction is
+/// safe; the bound is there for memory.
+pub const RECORDS_PER_BUCKET_MAX: usize = 16_384;
+
+/// L2 in memory: one lock a bucket, the pure steps inside.
+#[derive(Debug)]
+pub struct MemoryRemote {
+    clock: Arc<dyn Clock>,
+    buckets: Vec<Mutex<Shelf>>,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    watermark: Option<Watermark>,
+    records: HashMap<Arc<[u8]>, Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    stored: Stored,
+    until: Tick,
+}
+
+impl MemoryRemote {
+    /// An empty L2.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            buckets: (0..BUCKETS).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    fn shelf(&self, bucket: Bucket) -> parking_lot::MutexGuard<'_, Shelf> {
+        self.buckets[bucket.index()].lock()
+    }
+
+    /// Forgets everything, as a Redis restarted empty does.
+    pub fn forget_all(&self) {
+        for bucket in &self.buckets {
+            *bucket.lock() = Shelf::default();
+        }
+    }
+
+    /// Evicts one record, as Redis does under memory pressure.
+    pub fn evict(&self, address: &Address) {
+        self.shelf(address.bucket).records.remove(&address.record);
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.clock.now().since_start().as_millis() as u64
+    }
+}
+
+impl Shelf {
+    fn stored(&self, address: &Address, now: Tick) -> Option<&Stored> {
+        let kept = self.records.get(&address.record)?;
+        (kept.until > now).then_some(&kept.stored)
+    }
+
+    fn put(&mut self, address: &Address, then: Then, until: Tick, now: Tick) {
+        let Then::Put(stored) = then else { return };
+        if self.records.len() >= RECORDS_PER_BUCKET_MAX {
+            self.make_room(now);
+        }
+        self.records
+            .insert(address.record.clone(), Kept { stored, until });
+    }
+
+    /// Drops what has ended, and then the nearer half of the rest if that was not
+    /// enough: a full sweep, but only once per thousands of inserts.
+    fn make_room(&mut self, now: Tick) {
+        self.records.retain(|_, kept| kept.until > now);
+        if self.records.len() < RECORDS_PER_BUCKET_MAX {
+            return;
+        }
+        let mut ends: Vec<_> = self.records.values().map(|kept| kept.until).collect();
+        let middle = ends.len() / 2;
+        let (_, cut, _) = ends.select_nth_unstable(middle);
+        let cut = *cut;
+        self.records.retain(|_, kept| kept.until > cut);
+    }
+}
+
+#[async_trait]
+impl Remote for MemoryRemote {
+    async fn read(&self, address: &Address) -> Result<Reading, RemoteError> {
+        let shelf = self.shelf(address.bucket);
+        let record = shelf
+            .stored(address, self.clock.now())
+            .map(|stored| match stored {
+                Stored::Value { as_of, body } => Record::Value {
+                    as_of: *as_of,
+                    body: body.clone(),
+                },
+                Stored::Mark { floor, .. } => Record::Mark { floor: *floor },
+            });
+        Ok(Reading {
+            record,
+            watermark: shelf.watermark,
+            garbage: false,
+        })
+    }
+
+    async fn lease(
+        &self,
+        address: &Address,
+        token: Token,
+        span: Duration,
+        refused: Option<Position>,
+    ) -> Result<Leased, RemoteError> {
+        let now = self.clock.now();
+        let mut shelf = self.shelf(address.bucket);
+        let stored = shelf.stored(address, now);
+        let (answer, then) = decide::lease(
+            stored,
+            shelf.watermark.as_ref(),
+            token,
+            span,
+            refused,
+            self.now_ms(),
+        );
+        shelf.put(address, then, now.after(super::MARK_KEEP), now);
+        Ok(answer)
+    }
+
+    async fn fill(&self, address: &Address, offer: Offer) -> Result<Filled, RemoteError> {
+        let now = self.clock.now();
+        let mut shelf = self.shelf(address.bucket);
+        let stored = shelf.stored(address, now);
+        let (answer, then) = decide::fill(stored, shelf.watermark.as_ref(), &offer, self.now_ms());
+        let keep = match answer {
+            Filled::Stored { .. } => offer.ttl,
+            _ => super::MARK_KEEP,
+        };
+        shelf.put(address, then, now.after(keep), now);
+        Ok(answer)
+    }
+
+    async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError> {
+        let now = self.clock.now();
+        let mut shelf = self.shelf(address.bucket);
+        let then = decide::release(shelf.stored(address, now), token);
+        shelf.put(address, then, now.after(super::MARK_KEEP), now);
+        Ok(())
+    }
+
+    async fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>> {
+        let now = self.clock.now();
+        let mut answers = Vec::with_capacity(batch.len());
+        for one in batch {
+            let mut shelf = self.shelf(one.address.bucket);
+            let stored = shelf.stored(&one.address, now);
+            let (answer, then, watermark) =
+                decide::apply(stored, shelf.watermark.as_ref(), one.position);
+            shelf.put(&one.address, then, now.after(one.keep), now);
+            shelf.watermark = watermark.or(shelf.watermark);
+            answers.push(Ok(answer));
+        }
+        answers
+    }
+
+    async fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>> {
+        let mut answers = Vec::with_capacity(batch.len());
+        for one in batch {
+            let mut shelf = self.shelf(one.bucket);
+            let (answer, watermark) = decide::beat(shelf.watermark.as_ref(), &one);
+            shelf.watermark = Some(watermark);
+            answers.push(Ok(answer));
+        }
+        answers
+    }
+}

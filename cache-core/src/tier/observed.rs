@@ -1,0 +1,92 @@
+//! An L2 that tells how long each of its steps took.
+
+use super::{
+    Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Remote, RemoteError, Token,
+};
+use crate::clock::Clock;
+use crate::event::{Event, Observer};
+use crate::model::key::Address;
+use crate::model::position::Position;
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Any L2, observed.
+#[derive(Debug)]
+pub struct Observed {
+    remote: Arc<dyn Remote>,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+}
+
+impl Observed {
+    /// Observes `remote`.
+    pub fn new(
+        remote: Arc<dyn Remote>,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self {
+            remote,
+            clock,
+            observer,
+        }
+    }
+
+    async fn one<T>(
+        &self,
+        step: &'static str,
+        answer: impl Future<Output = Result<T, RemoteError>>,
+    ) -> Result<T, RemoteError> {
+        let began = self.clock.now();
+        let answer = answer.await;
+        self.tell(step, answer.is_ok(), began);
+        answer
+    }
+
+    fn tell(&self, step: &'static str, ok: bool, began: crate::clock::Tick) {
+        let took = self.clock.now().since(began);
+        self.observer.observe(&Event::Remote { step, ok, took });
+    }
+}
+
+#[async_trait]
+impl Remote for Observed {
+    async fn read(&self, address: &Address) -> Result<Reading, RemoteError> {
+        self.one("read", self.remote.read(address)).await
+    }
+
+    async fn lease(
+        &self,
+        address: &Address,
+        token: Token,
+        span: Duration,
+        refused: Option<Position>,
+    ) -> Result<Leased, RemoteError> {
+        let lease = self.remote.lease(address, token, span, refused);
+        self.one("lease", lease).await
+    }
+
+    async fn fill(&self, address: &Address, offer: Offer) -> Result<Filled, RemoteError> {
+        self.one("fill", self.remote.fill(address, offer)).await
+    }
+
+    async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError> {
+        self.one("release", self.remote.release(address, token))
+            .await
+    }
+
+    async fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>> {
+        let began = self.clock.now();
+        let answers = self.remote.apply(batch).await;
+        self.tell("apply", answers.iter().all(Result::is_ok), began);
+        answers
+    }
+
+    async fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>> {
+        let began = self.clock.now();
+        let answers = self.remote.beat(batch).await;
+        self.tell("beat", answers.iter().all(Result::is_ok), began);
+        answers
+    }
+}

@@ -1,0 +1,36 @@
+-- Shared by every script. KEYS[1] is a record, KEYS[2] its bucket's watermark,
+-- both in one slot. Positions are 32 hexadecimal digits: string order is their
+-- order, while Lua's numbers lose offsets beyond 2^53.
+--   value: 'V' as_of(32) envelope        mark: 'M' floor(32) [token(16) granted(32) deadline(16)]
+--   watermark: applied(32) seen(32) floor(32)
+local ZERO = string.rep('0', 32)
+local function max(a, b) if a < b then return b end return a end
+local function min(a, b) if a < b then return a end return b end
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+-- Bytes of another kind or shape count as absent; every write replaces them.
+local function head()
+  local h = redis.pcall('GETRANGE', KEYS[1], 0, 96)
+  if type(h) ~= 'string' or not string.find(h, '^[VM]' .. string.rep('[0-9a-f]', 32)) then
+    return nil
+  end
+  local r = { kind = string.sub(h, 1, 1), at = string.sub(h, 2, 33) }
+  if r.kind == 'M' and #h == 97 then
+    r.token, r.granted = string.sub(h, 34, 49), string.sub(h, 50, 81)
+    r.deadline = tonumber(string.sub(h, 82, 97), 16)
+  end
+  return r
+end
+local function watermark()
+  local w = redis.pcall('GET', KEYS[2])
+  if type(w) ~= 'string' or #w ~= 96 then return nil end
+  return { applied = string.sub(w, 1, 32), seen = string.sub(w, 33, 64), floor = string.sub(w, 65, 96) }
+end
+local function put_watermark(w) redis.call('SET', KEYS[2], w.applied .. w.seen .. w.floor) end
+local function put_mark(floor, keep, token, granted, deadline)
+  local tail = ''
+  if token then tail = token .. granted .. string.format('%016x', deadline) end
+  redis.call('SET', KEYS[1], 'M' .. floor .. tail, 'PX', keep)
+end

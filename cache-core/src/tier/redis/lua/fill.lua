@@ -1,0 +1,27 @@
+-- fill: offers a value. ARGV: token or '', as-of or '', ttl in ms, keep in ms, envelope.
+-- Answers {'S', as_of} | {'F', floor} (superseded) | {'L'} (lease lost).
+local w = watermark()
+if not w then return { 'L' } end
+local r, leased = head(), ARGV[1] ~= ''
+local floor, granted = w.applied, w.applied
+if leased then
+  if not (r and r.token == ARGV[1] and r.deadline >= now_ms()) then return { 'L' } end
+  floor, granted = r.at, r.granted
+elseif r then
+  floor, granted = r.at, max(w.applied, r.at)
+end
+floor = max(floor, w.floor)
+local as_of, admitted = granted, granted >= floor
+if ARGV[2] ~= '' then
+  as_of = ARGV[2]
+  -- epoch: digits 1 to 8; offset: 9 to 24, of which the first 6 are its 2^40s.
+  local same_epoch = string.sub(as_of, 1, 8) == string.sub(w.applied, 1, 8)
+  local ahead = tonumber(string.sub(as_of, 9, 14), 16) - tonumber(string.sub(w.applied, 9, 14), 16)
+  admitted = as_of >= floor and string.sub(floor, 25, 32) == '00000000' and same_epoch and ahead <= 1
+end
+if not admitted then
+  if leased then put_mark(floor, ARGV[4]) end
+  return { 'F', floor }
+end
+redis.call('SET', KEYS[1], 'V' .. as_of .. ARGV[5], 'PX', ARGV[3])
+return { 'S', as_of }

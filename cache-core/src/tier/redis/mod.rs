@@ -1,0 +1,327 @@
+//! L2 over Redis: Cluster, a single node, or Sentinel, by one slot router over
+//! multiplexed connections.
+
+mod directory;
+mod node;
+mod router;
+mod script;
+
+use self::directory::Directory;
+use self::router::Router;
+use self::script::{APPLY, Answer, BEAT, Call, FILL, LEASE, RELEASE};
+use super::{
+    Applied, Beat, Beaten, Filled, Invalidate, Leased, MARK_KEEP, Offer, Reading, Record, Remote,
+    RemoteError, Token, Watermark,
+};
+use crate::error::{Error, Kind};
+use crate::model::key::{Address, Bucket, Name};
+use crate::model::position::{HEX_LEN, Position};
+use async_trait::async_trait;
+use bytes::Bytes;
+use redis::Value;
+use std::time::Duration;
+
+/// How the Redis deployment is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deployment {
+    /// One node.
+    Single {
+        /// `redis://[user:password@]host:port[/db]`.
+        url: String,
+    },
+    /// A cluster, found through any of these nodes.
+    Cluster {
+        /// One URL a node; three are enough for any cluster.
+        urls: Vec<String>,
+    },
+    /// A master watched by sentinels.
+    Sentinel {
+        /// One URL a sentinel.
+        urls: Vec<String>,
+        /// The name under which the sentinels know the master.
+        service: String,
+    },
+}
+
+/// L2 over Redis.
+#[derive(Debug)]
+pub struct RedisRemote {
+    domain: Name,
+    router: Router,
+}
+
+impl RedisRemote {
+    /// Connects; `timeout` bounds every single answer.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for an address that cannot be read, [`Kind::Unavailable`]
+    /// when no node answers.
+    pub async fn connect(
+        domain: Name,
+        deployment: &Deployment,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
+        let directory = directory(deployment)?;
+        let router = Router::connect(domain.clone(), directory, timeout).await;
+        let router = router.map_err(|error| {
+            Error::new(Kind::Unavailable, "connecting to Redis", deployment.hosts())
+                .because(error)
+                .hint("is it running, and is the address right?")
+        })?;
+        Ok(Self { domain, router })
+    }
+
+    fn run(
+        &self,
+        script: &'static std::sync::LazyLock<script::Script>,
+        address: &Address,
+        args: Vec<Vec<u8>>,
+    ) -> Call {
+        Call::Run {
+            script,
+            keys: [address.record.to_vec(), self.watermark(address.bucket)],
+            args,
+        }
+    }
+
+    fn watermark(&self, bucket: Bucket) -> Vec<u8> {
+        Address::watermark(&self.domain, bucket)
+    }
+}
+
+impl Deployment {
+    /// The addresses without their passwords, for messages.
+    fn hosts(&self) -> String {
+        let urls = match self {
+            Self::Single { url } => std::slice::from_ref(url),
+            Self::Cluster { urls } | Self::Sentinel { urls, .. } => urls,
+        };
+        let host = |url: &String| url.rsplit(['@', '/']).next().unwrap_or_default().to_owned();
+        let plain = |url: &String| match url.rsplit_once('@') {
+            Some((_, host)) => host.to_owned(),
+            None => url
+                .split("://")
+                .nth(1)
+                .map_or_else(|| host(url), str::to_owned),
+        };
+        urls.iter().map(plain).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn directory(deployment: &Deployment) -> Result<Directory, Error> {
+    let parse = |url: &String| {
+        directory::parse_url(url).map_err(|error| {
+            Error::new(Kind::Invalid, "reading a Redis address", deployment.hosts())
+                .because(error)
+                .hint("an address looks like redis://host:6379")
+        })
+    };
+    Ok(match deployment {
+        Deployment::Single { url } => Directory::Single(parse(url)?),
+        Deployment::Cluster { urls } => {
+            Directory::Cluster(urls.iter().map(parse).collect::<Result<_, _>>()?)
+        }
+        Deployment::Sentinel { urls, service } => Directory::Sentinel {
+            sentinels: urls.iter().map(parse).collect::<Result<_, _>>()?,
+            service: service.clone(),
+        },
+    })
+}
+
+#[async_trait]
+impl Remote for RedisRemote {
+    async fn read(&self, address: &Address) -> Result<Reading, RemoteError> {
+        let call = Call::Read {
+            record: address.record.to_vec(),
+            watermark: self.watermark(address.bucket),
+        };
+        match self.router.call(address.bucket, &call).await? {
+            Value::Array(parts) => Ok(reading(parts)),
+            _ => Err(unexpected("MGET")),
+        }
+    }
+
+    async fn lease(
+        &self,
+        address: &Address,
+        token: Token,
+        span: Duration,
+        refused: Option<Position>,
+    ) -> Result<Leased, RemoteError> {
+        let args = vec![
+            hex(token),
+            millis(span),
+            position(refused),
+            millis(MARK_KEEP),
+        ];
+        let call = self.run(&LEASE, address, args);
+        let answer = self.router.call(address.bucket, &call).await?;
+        parse_leased(answer).ok_or_else(|| unexpected("lease"))
+    }
+
+    async fn fill(&self, address: &Address, offer: Offer) -> Result<Filled, RemoteError> {
+        let args = vec![
+            offer.token.map(hex).unwrap_or_default(),
+            position(offer.as_of),
+            millis(offer.ttl.max(Duration::from_millis(1))),
+            millis(MARK_KEEP),
+            offer.body.to_vec(),
+        ];
+        let call = self.run(&FILL, address, args);
+        let answer = self.router.call(address.bucket, &call).await?;
+        parse_filled(answer).ok_or_else(|| unexpected("fill"))
+    }
+
+    async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError> {
+        let call = self.run(&RELEASE, address, vec![hex(token), millis(MARK_KEEP)]);
+        self.router.call(address.bucket, &call).await.map(drop)
+    }
+
+    async fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>> {
+        let calls = batch.iter().map(|one| {
+            let args = vec![position(one.position), millis(one.keep)];
+            (one.address.bucket, self.run(&APPLY, &one.address, args))
+        });
+        let answers = self.router.call_many(calls.collect()).await;
+        let parse = |value| parse_applied(value).ok_or_else(|| unexpected("apply"));
+        answers
+            .into_iter()
+            .map(|answer| answer.and_then(parse))
+            .collect()
+    }
+
+    async fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>> {
+        let calls = batch.iter().map(|one| {
+            let watermark = self.watermark(one.bucket);
+            let call = Call::Run {
+                script: &BEAT,
+                keys: [watermark.clone(), watermark],
+                args: vec![position(Some(one.seen)), position(Some(one.known))],
+            };
+            (one.bucket, call)
+        });
+        let answers = self.router.call_many(calls.collect()).await;
+        let parse = |value| parse_beaten(value).ok_or_else(|| unexpected("beat"));
+        answers
+            .into_iter()
+            .map(|answer| answer.and_then(parse))
+            .collect()
+    }
+}
+
+fn unexpected(step: &str) -> RemoteError {
+    RemoteError::Failed(format!("{step}: an answer of an unknown shape"))
+}
+
+fn hex(token: Token) -> Vec<u8> {
+    format!("{:016x}", token.0).into_bytes()
+}
+
+fn millis(span: Duration) -> Vec<u8> {
+    span.as_millis().to_string().into_bytes()
+}
+
+fn position(position: Option<Position>) -> Vec<u8> {
+    position
+        .map(|position| position.to_hex().to_vec())
+        .unwrap_or_default()
+}
+
+fn reading(mut parts: Vec<Value>) -> Reading {
+    let watermark = parts.pop().and_then(|value| match value {
+        Value::BulkString(bytes) => parse_watermark(&bytes),
+        _ => None,
+    });
+    let (record, garbage) = match parts.pop() {
+        Some(Value::BulkString(bytes)) => {
+            let record = parse_record(bytes.into());
+            let garbage = record.is_none();
+            (record, garbage)
+        }
+        _ => (None, false),
+    };
+    Reading {
+        record,
+        watermark,
+        garbage,
+    }
+}
+
+fn parse_watermark(bytes: &[u8]) -> Option<Watermark> {
+    let mut parts = bytes.chunks_exact(HEX_LEN).map(Position::from_hex);
+    let watermark = Watermark {
+        applied: parts.next()??,
+        seen: parts.next()??,
+        floor: parts.next()??,
+    };
+    (bytes.len() == 3 * HEX_LEN).then_some(watermark)
+}
+
+fn parse_record(bytes: Bytes) -> Option<Record> {
+    let at = Position::from_hex(bytes.get(1..=HEX_LEN)?)?;
+    match bytes[0] {
+        b'V' => Some(Record::Value {
+            as_of: at,
+            body: bytes.slice(1 + HEX_LEN..),
+        }),
+        b'M' => Some(Record::Mark { floor: at }),
+        _ => None,
+    }
+}
+
+fn parse_leased(value: Value) -> Option<Leased> {
+    let answer = Answer::new(value)?;
+    Some(match answer.letter()? {
+        b'G' => Leased::Granted {
+            as_of: answer.position(1)?,
+            floor: answer.position(2)?,
+        },
+        b'B' => Leased::Busy {
+            remaining: Duration::from_millis(answer.number(1)?.try_into().ok()?),
+        },
+        b'P' => Leased::Present,
+        b'N' => Leased::NoWatermark,
+        _ => return None,
+    })
+}
+
+fn parse_filled(value: Value) -> Option<Filled> {
+    let answer = Answer::new(value)?;
+    Some(match answer.letter()? {
+        b'S' => Filled::Stored {
+            as_of: answer.position(1)?,
+        },
+        b'F' => Filled::Superseded {
+            floor: answer.position(1)?,
+        },
+        b'L' => Filled::LeaseLost,
+        _ => return None,
+    })
+}
+
+fn parse_applied(value: Value) -> Option<Applied> {
+    let answer = Answer::new(value)?;
+    Some(match answer.letter()? {
+        b'D' => Applied::Done {
+            position: answer.position(1)?,
+            floor: answer.position(2)?,
+        },
+        b'N' => Applied::NoWatermark,
+        b'X' => Applied::TicksExhausted,
+        _ => return None,
+    })
+}
+
+fn parse_beaten(value: Value) -> Option<Beaten> {
+    let answer = Answer::new(value)?;
+    let watermark = Watermark {
+        applied: answer.position(1)?,
+        seen: answer.position(2)?,
+        floor: answer.position(3)?,
+    };
+    Some(match answer.letter()? {
+        b'F' => Beaten::Fine(watermark),
+        b'R' => Beaten::Raised(watermark),
+        _ => return None,
+    })
+}

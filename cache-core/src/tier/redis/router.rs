@@ -1,0 +1,264 @@
+//! Sends calls to the node that serves their bucket, and follows the deployment
+//! when it changes: on a redirect, on a timeout, on a broken connection.
+//!
+//! One node's trouble stays its own: every node has its own connection, calls to a
+//! node that is down fail at once, and no call is retried more than one redirect
+//! or one script upload. Whoever needs more repeats the whole step.
+
+use super::directory::{Directory, Topology};
+use super::node::Node;
+use super::script::Call;
+use crate::model::key::{Bucket, Name};
+use crate::tier::RemoteError;
+use arc_swap::ArcSwap;
+use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
+
+/// The most commands in one pipeline: keeps the answers of a batch from delaying
+/// single reads on the same connection.
+const PIPELINE_MAX: usize = 256;
+/// How often the owners are asked for without any sign of trouble.
+const REFRESH_EVERY: Duration = Duration::from_secs(10);
+/// The shortest time between two refreshes, however much trouble there is.
+const REFRESH_PAUSE: Duration = Duration::from_millis(100);
+
+/// Calls by bucket.
+#[derive(Debug)]
+pub(super) struct Router {
+    shared: Arc<Shared>,
+    _watch: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    domain: Name,
+    directory: Directory,
+    timeout: Duration,
+    topology: ArcSwap<Topology>,
+    trouble: Notify,
+}
+
+impl Router {
+    /// Finds the deployment; an answer of one node is enough.
+    pub(super) async fn connect(
+        domain: Name,
+        directory: Directory,
+        timeout: Duration,
+    ) -> Result<Self, RemoteError> {
+        let shared = Arc::new(Shared {
+            domain,
+            directory,
+            timeout,
+            topology: ArcSwap::from_pointee(Topology::empty()),
+            trouble: Notify::new(),
+        });
+        if !shared.refresh().await {
+            return Err(RemoteError::Failed("no node answered".to_owned()));
+        }
+        let watch = tokio::spawn(watch(shared.clone()));
+        Ok(Self {
+            shared,
+            _watch: AbortOnDropHandle::new(watch),
+        })
+    }
+
+    /// Sends one call.
+    pub(super) async fn call(&self, bucket: Bucket, call: &Call) -> Result<Value, RemoteError> {
+        let node = self.node(bucket)?;
+        let mut pipe = redis::pipe();
+        pipe.add_command(call.command()).ignore_errors();
+        let answer = match node.send(&pipe).await {
+            Ok(answers) => answers.into_iter().next().unwrap_or(Ok(Value::Nil)),
+            Err(error) => Err(error),
+        };
+        self.settle(&node, call, answer).await
+    }
+
+    /// Sends many calls, each node's as a pipeline, all nodes at once; the answers
+    /// come in the order of the request.
+    pub(super) async fn call_many(
+        &self,
+        calls: Vec<(Bucket, Call)>,
+    ) -> Vec<Result<Value, RemoteError>> {
+        let mut answers: Vec<Option<Result<Value, RemoteError>>> =
+            calls.iter().map(|_| None).collect();
+        let mut by_node: HashMap<String, (Arc<Node>, Vec<usize>)> = HashMap::new();
+        for (at, (bucket, _)) in calls.iter().enumerate() {
+            match self.node(*bucket) {
+                Ok(node) => {
+                    let key = node.address().to_owned();
+                    by_node
+                        .entry(key)
+                        .or_insert_with(|| (node, Vec::new()))
+                        .1
+                        .push(at);
+                }
+                Err(error) => answers[at] = Some(Err(error)),
+            }
+        }
+        let calls = &calls;
+        let parts = by_node.into_values().flat_map(|(node, places)| {
+            let parts: Vec<_> = places.chunks(PIPELINE_MAX).map(<[usize]>::to_vec).collect();
+            parts.into_iter().map(move |places| (node.clone(), places))
+        });
+        let sent = parts.map(|(node, places)| async move {
+            let part: Vec<&Call> = places.iter().map(|&at| &calls[at].1).collect();
+            (self.send_part(&node, &part).await, places)
+        });
+        for (part, places) in futures_util::future::join_all(sent).await {
+            for (at, answer) in places.into_iter().zip(part) {
+                answers[at] = Some(answer);
+            }
+        }
+        let missing = || Err(RemoteError::Failed("no answer".to_owned()));
+        answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or_else(missing))
+            .collect()
+    }
+
+    async fn send_part(&self, node: &Arc<Node>, part: &[&Call]) -> Vec<Result<Value, RemoteError>> {
+        let mut pipe = redis::pipe();
+        for call in part {
+            pipe.add_command(call.command());
+        }
+        pipe.ignore_errors();
+        let answers: Vec<RedisResult<Value>> = match node.send(&pipe).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                let error = self.give_up(node, &error);
+                return part.iter().map(|_| Err(error.clone())).collect();
+            }
+        };
+        let settled = part.iter().zip(answers);
+        let settled = settled.map(|(call, answer)| self.settle(node, call, answer));
+        futures_util::future::join_all(settled).await
+    }
+
+    /// Takes an answer, or follows it once to where it points.
+    async fn settle(
+        &self,
+        node: &Arc<Node>,
+        call: &Call,
+        answer: RedisResult<Value>,
+    ) -> Result<Value, RemoteError> {
+        let error = match answer {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let (node, pipe) = match error.kind() {
+            ErrorKind::Server(ServerErrorKind::NoScript) => {
+                let mut pipe = redis::pipe();
+                pipe.add_command(call.command_with_source());
+                (node.clone(), pipe)
+            }
+            ErrorKind::Server(kind @ (ServerErrorKind::Moved | ServerErrorKind::Ask)) => {
+                self.shared.trouble.notify_one();
+                let Some(node) = self.redirected(&error) else {
+                    return Err(self.give_up(node, &error));
+                };
+                let mut pipe = redis::pipe();
+                if kind == ServerErrorKind::Ask {
+                    // In one pipeline: on a shared connection another task's
+                    // command could otherwise use up the permission.
+                    pipe.cmd("ASKING");
+                }
+                // The other node may not know the script; its source fits all.
+                pipe.add_command(call.command_with_source());
+                (node, pipe)
+            }
+            _ => return Err(self.give_up(node, &error)),
+        };
+        let mut pipe = pipe;
+        pipe.ignore_errors();
+        match node.send(&pipe).await.map(|mut answers| answers.pop()) {
+            Ok(Some(Ok(value))) => Ok(value),
+            Ok(Some(Err(error))) | Err(error) => Err(self.give_up(&node, &error)),
+            Ok(None) => Err(RemoteError::Failed("no answer".to_owned())),
+        }
+    }
+
+    fn node(&self, bucket: Bucket) -> Result<Arc<Node>, RemoteError> {
+        let topology = self.shared.topology.load();
+        match topology.node(bucket) {
+            Some(node) if node.is_down() => Err(RemoteError::Down(node.address().to_owned())),
+            Some(node) => Ok(node.clone()),
+            None => {
+                self.shared.trouble.notify_one();
+                Err(RemoteError::Down("of an unserved slot".to_owned()))
+            }
+        }
+    }
+
+    /// The node an answer points to, if the topology knows it. A new one is
+    /// learned by the refresh that the redirect has set off.
+    fn redirected(&self, error: &RedisError) -> Option<Arc<Node>> {
+        let (address, _) = error.redirect_node()?;
+        self.shared.topology.load().nodes.get(address).cloned()
+    }
+
+    fn give_up(&self, node: &Node, error: &RedisError) -> RemoteError {
+        if error.is_timeout() {
+            // A hung node answers nobody: only asking the others reveals that it
+            // has been replaced.
+            self.shared.trouble.notify_one();
+            return RemoteError::Timeout;
+        }
+        let stays = matches!(
+            error.kind(),
+            ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::CrossSlot)
+        );
+        if !stays {
+            self.shared.trouble.notify_one();
+        }
+        RemoteError::Failed(format!("{}: {error}", node.address()))
+    }
+}
+
+impl Shared {
+    /// Asks for the owners; whether anybody answered.
+    async fn refresh(&self) -> bool {
+        let current = self.topology.load_full();
+        match self
+            .directory
+            .discover(&self.domain, &current, self.timeout)
+            .await
+        {
+            Some(next) => {
+                self.topology.store(Arc::new(next));
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn down(&self) -> Vec<Arc<Node>> {
+        let topology = self.topology.load();
+        topology
+            .nodes
+            .values()
+            .filter(|node| node.is_down())
+            .cloned()
+            .collect()
+    }
+}
+
+/// Refreshes on trouble, and as long as a node is down; revives nodes.
+async fn watch(shared: Arc<Shared>) {
+    loop {
+        let patience = if shared.down().is_empty() {
+            REFRESH_EVERY
+        } else {
+            REFRESH_PAUSE
+        };
+        let _ = tokio::time::timeout(patience, shared.trouble.notified()).await;
+        shared.refresh().await;
+        let down = shared.down();
+        futures_util::future::join_all(down.iter().map(|node| node.revive())).await;
+        tokio::time::sleep(REFRESH_PAUSE).await;
+    }
+}

@@ -1,0 +1,115 @@
+//! The floors of tags: entries with a tag whose stamp is below its floor are
+//! refused when they are read, so the order of fills and invalidations is free.
+//!
+//! A floor read from L2 is kept together with the tag's fence ticket, exactly like
+//! an entry of L1: an invalidation of the tag, heard over the bus, cuts the kept
+//! floor off, and the next reader asks L2 again.
+
+use super::{Applied, Invalidate, Record, Remote};
+use crate::guard::fence::{Fence, Ticket};
+use crate::guard::horizon::Horizon;
+use crate::model::entry::Stamp;
+use crate::model::key::{KeyHash, KeySpace};
+use crate::model::position::Position;
+use crate::model::tag::Tag;
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a tag's floor stays in L2: longer than entries live. When it is gone,
+/// its entries are refused and loaded once more.
+pub const TAG_KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The most floors kept in one process; above it, all are forgotten and read anew.
+const FLOORS_MAX: usize = 65_536;
+
+/// The floors of the tags of one cache, as far as this process knows them.
+#[derive(Debug)]
+pub struct TagFloors {
+    space: KeySpace,
+    remote: Arc<dyn Remote>,
+    fence: Arc<Fence>,
+    horizon: Arc<Horizon>,
+    known: RwLock<HashMap<KeyHash, (Position, Ticket)>>,
+}
+
+impl TagFloors {
+    /// Nothing is known yet.
+    pub fn new(
+        space: KeySpace,
+        remote: Arc<dyn Remote>,
+        fence: Arc<Fence>,
+        horizon: Arc<Horizon>,
+    ) -> Self {
+        Self {
+            space,
+            remote,
+            fence,
+            horizon,
+            known: RwLock::default(),
+        }
+    }
+
+    /// Whether the stamps pass by what is known here; `None` if L2 must be asked.
+    pub fn admits_known(&self, stamps: &[Stamp]) -> Option<bool> {
+        let known = self.known.read();
+        let mut all = true;
+        for stamp in stamps {
+            let hash = self.space.tag_hash(&stamp.tag);
+            let (floor, ticket) = known.get(&hash)?;
+            if !self.fence.holds(hash, *ticket) {
+                return None;
+            }
+            all &= stamp.as_of >= *floor;
+        }
+        Some(all)
+    }
+
+    /// Whether the stamps pass. With `believe`, what is known here counts: this
+    /// process would have heard of a change. Without, L2 is asked for every tag.
+    pub async fn admits(&self, stamps: &[Stamp], believe: bool) -> bool {
+        if believe && let Some(answer) = self.admits_known(stamps) {
+            return answer;
+        }
+        let floors = stamps.iter().map(|stamp| self.floor(&stamp.tag));
+        let floors = futures_util::future::join_all(floors).await;
+        let mut pairs = stamps.iter().zip(floors);
+        pairs.all(|(stamp, floor)| floor.is_some_and(|floor| stamp.as_of >= floor))
+    }
+
+    /// Asks L2 for a tag's floor, and makes sure that it has one; `None` when L2
+    /// cannot say.
+    async fn floor(&self, tag: &Tag) -> Option<Position> {
+        let hash = self.space.tag_hash(tag);
+        let address = self.space.tag_address(tag);
+        let ticket = self.fence.ticket(hash);
+        let reading = self.remote.read(&address).await.ok()?;
+        let watermark = reading.watermark?;
+        if !self.horizon.admits(address.bucket, &watermark) {
+            return None;
+        }
+        let floor = match reading.record {
+            Some(Record::Mark { floor }) => floor,
+            // A tag that nobody knows may have been invalidated and forgotten: it
+            // starts at the bucket's watermark, for all processes alike.
+            _ => {
+                let ensure = Invalidate {
+                    address,
+                    position: Some(Position::ZERO),
+                    keep: TAG_KEEP,
+                };
+                match self.remote.apply(vec![ensure]).await.pop()? {
+                    Ok(Applied::Done { floor, .. }) => floor,
+                    _ => return None,
+                }
+            }
+        };
+        let floor = floor.max(watermark.floor);
+        let mut known = self.known.write();
+        if known.len() >= FLOORS_MAX {
+            known.clear();
+        }
+        known.insert(hash, (floor, ticket));
+        Some(floor)
+    }
+}
