@@ -1,0 +1,194 @@
+//! The bus over core NATS: fast, in each publisher's order, and forgetful. What
+//! was lost shows in the sequence numbers, in the heartbeats, and here in the
+//! connection's own events.
+
+use super::{Bus, BusError, Heard, Subscription};
+use crate::error::{Error, Kind};
+use crate::model::key::Name;
+use async_nats::connection::State;
+use async_nats::{Client, ConnectOptions, Event, Subscriber};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use std::fmt;
+use std::time::Duration;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+/// How many messages may wait for a busy process before NATS drops some, which
+/// is then a gap. At 10,000 invalidations a second in batches this is minutes.
+const SUBSCRIPTION_CAPACITY: usize = 16_384;
+/// How long a publish may wait for room in the connection's queue.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the first connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the server is asked whether it still lives.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+/// The longest pause between two attempts to reconnect.
+const RECONNECT_DELAY_MAX: Duration = Duration::from_millis(1_000);
+
+/// The bus over NATS.
+pub struct NatsBus {
+    client: Client,
+    subject: String,
+    lost: broadcast::Sender<&'static str>,
+}
+
+impl NatsBus {
+    /// Connects to `urls` (comma-separated) and speaks on `prefix.bus.domain`.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when no server answers.
+    pub async fn connect(urls: &str, prefix: &str, domain: &Name) -> Result<Self, Error> {
+        let (lost, _) = broadcast::channel(64);
+        let teller = lost.clone();
+        let client = options()
+            .event_callback(move |event| {
+                let reason = match event {
+                    Event::Connected => Some("connected to NATS anew"),
+                    Event::Disconnected => Some("disconnected from NATS"),
+                    Event::SlowConsumer(_) => Some("too slow for NATS"),
+                    _ => None,
+                };
+                if let Some(reason) = reason {
+                    // Nobody listens yet, or no longer: then nothing was lost.
+                    let _ = teller.send(reason);
+                }
+                std::future::ready(())
+            })
+            .connect(urls)
+            .await
+            .map_err(|error| unreachable_at(urls, error))?;
+        Ok(Self {
+            client,
+            subject: format!("{prefix}.bus.{domain}"),
+            lost,
+        })
+    }
+}
+
+/// Connection options that notice a dead server within seconds.
+pub fn options() -> ConnectOptions {
+    ConnectOptions::new()
+        .connection_timeout(CONNECT_TIMEOUT)
+        .request_timeout(Some(CONNECT_TIMEOUT))
+        .ping_interval(PING_INTERVAL)
+        .subscription_capacity(SUBSCRIPTION_CAPACITY)
+        .reconnect_delay_callback(|attempt| {
+            let step = Duration::from_millis(50) * u32::try_from(attempt).unwrap_or(20).min(20);
+            step.min(RECONNECT_DELAY_MAX)
+        })
+}
+
+/// The error of a server that does not answer, without the password in its URL.
+pub fn unreachable_at(urls: &str, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    let plain = |url: &str| {
+        url.rsplit_once('@')
+            .map_or(url, |(_, host)| host)
+            .to_owned()
+    };
+    let hosts: Vec<_> = urls.split(',').map(plain).collect();
+    Error::new(Kind::Unavailable, "connecting to NATS", hosts.join(", "))
+        .because(cause)
+        .hint("is it running, and is the address right?")
+}
+
+#[async_trait]
+impl Bus for NatsBus {
+    async fn publish(&self, message: Bytes) -> Result<(), BusError> {
+        // The client would keep a message for later, and its sender would believe
+        // that it is out.
+        if self.client.connection_state() != State::Connected {
+            return Err(BusError("not connected to NATS".to_owned()));
+        }
+        let publish = self.client.publish(self.subject.clone(), message);
+        match tokio::time::timeout(PUBLISH_TIMEOUT, publish).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(BusError(error.to_string())),
+            Err(_) => Err(BusError("NATS takes no more messages".to_owned())),
+        }
+    }
+
+    async fn subscribe(&self) -> Result<Box<dyn Subscription>, BusError> {
+        let refused = |error: async_nats::SubscribeError| BusError(error.to_string());
+        let lost = self.lost.subscribe();
+        let messages = self
+            .client
+            .subscribe(self.subject.clone())
+            .await
+            .map_err(refused)?;
+        let echo_subject = self.client.new_inbox();
+        let echoes = self
+            .client
+            .subscribe(echo_subject.clone())
+            .await
+            .map_err(refused)?;
+        Ok(Box::new(NatsSubscription {
+            client: self.client.clone(),
+            messages,
+            echo_subject,
+            echoes,
+            lost,
+        }))
+    }
+}
+
+impl fmt::Debug for NatsBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsBus")
+            .field("subject", &self.subject)
+            .finish_non_exhaustive()
+    }
+}
+
+struct NatsSubscription {
+    client: Client,
+    messages: Subscriber,
+    echo_subject: String,
+    echoes: Subscriber,
+    lost: broadcast::Receiver<&'static str>,
+}
+
+#[async_trait]
+impl Subscription for NatsSubscription {
+    async fn next(&mut self) -> Option<Heard> {
+        // In this order: the server delivers both subjects over one connection, so
+        // what it had delivered before the echo waits in `messages` by the time
+        // the echo is here.
+        tokio::select! {
+            biased;
+            lost = self.lost.recv() => Some(Heard::Lost(match lost {
+                Ok(reason) => reason,
+                Err(RecvError::Lagged(_)) => "the connection changed many times",
+                Err(RecvError::Closed) => return None,
+            })),
+            message = self.messages.next() => match message {
+                Some(message) => Some(Heard::Message(message.payload)),
+                None => None,
+            },
+            echo = self.echoes.next() => {
+                let nonce = echo?.payload.as_ref().try_into().map(u64::from_be_bytes);
+                Some(nonce.map_or(Heard::Lost("an echo of unknown shape"), Heard::Echo))
+            }
+        }
+    }
+
+    async fn ping(&mut self, nonce: u64) -> Result<(), BusError> {
+        if self.client.connection_state() != State::Connected {
+            return Err(BusError("not connected to NATS".to_owned()));
+        }
+        let nonce = Bytes::copy_from_slice(&nonce.to_be_bytes());
+        let publish = self.client.publish(self.echo_subject.clone(), nonce);
+        match tokio::time::timeout(PUBLISH_TIMEOUT, publish).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(BusError(error.to_string())),
+            Err(_) => Err(BusError("NATS takes no more messages".to_owned())),
+        }
+    }
+}
+
+impl fmt::Debug for NatsSubscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsSubscription").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,116 @@
+//! The one way a change comes in: close the fence, then drop from L1.
+//!
+//! The fence first: a fill under way must find the gate shut before the entry is
+//! gone, or it would put the old value back.
+
+use crate::clock::Clock;
+use crate::event::{Event, Observer, TargetKind};
+use crate::guard::fence::Fence;
+use crate::guard::horizon::Horizon;
+use crate::model::key::{Bucket, Key, KeySpace, Name};
+use crate::model::tag::Tag;
+use crate::tier::l1::Drops;
+use crate::wire::invalidation::{Invalidation, Target};
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Applies invalidations to everything this process holds.
+#[derive(Debug)]
+pub struct Applier {
+    domain: Name,
+    fence: Arc<Fence>,
+    horizon: Arc<Horizon>,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+    caches: RwLock<HashMap<Name, Arc<dyn Drops>>>,
+}
+
+impl Applier {
+    /// An applier for a process without caches yet.
+    pub fn new(
+        domain: Name,
+        fence: Arc<Fence>,
+        horizon: Arc<Horizon>,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self {
+            domain,
+            fence,
+            horizon,
+            clock,
+            observer,
+            caches: RwLock::default(),
+        }
+    }
+
+    /// Adds a cache's L1. It must be added before it is served from.
+    pub fn add(&self, cache: Name, l1: Arc<dyn Drops>) {
+        self.caches.write().insert(cache, l1);
+    }
+
+    /// Applies one invalidation. On return no L1 of this process serves what it hit.
+    pub fn apply(&self, one: &Invalidation) {
+        let kind = match &one.target {
+            Target::Key { cache, key } => {
+                self.apply_key(cache, key, one);
+                TargetKind::Key
+            }
+            Target::Tag { cache, tag } => {
+                self.apply_tag(cache, tag, one);
+                TargetKind::Tag
+            }
+            Target::Bucket(bucket) => {
+                self.apply_bucket(*bucket, one);
+                TargetKind::Bucket
+            }
+        };
+        let lag = one
+            .changed_ms
+            .map(|changed| Duration::from_millis(self.clock.wall_ms().saturating_sub(changed)));
+        self.observer.observe(&Event::Applied { kind, lag });
+    }
+
+    /// Messages may have been lost: drops everything.
+    pub fn gap(&self, reason: &str) {
+        self.fence.raise_all();
+        for l1 in self.caches.read().values() {
+            l1.tags_changed();
+            l1.drop_all();
+        }
+        self.observer.observe(&Event::Gap { reason });
+    }
+
+    fn apply_key(&self, cache: &Name, key: &[u8], one: &Invalidation) {
+        // A key outside the limits cannot be in any tier.
+        let Ok(key) = Key::new(key) else { return };
+        let space = KeySpace::new(self.domain.clone(), cache.clone());
+        let hash = space.hash(key);
+        self.fence.raise(hash);
+        self.horizon.raise(hash.bucket(), one.position);
+        if let Some(l1) = self.caches.read().get(cache) {
+            l1.drop_key(hash);
+        }
+    }
+
+    fn apply_tag(&self, cache: &Name, tag: &Tag, one: &Invalidation) {
+        let space = KeySpace::new(self.domain.clone(), cache.clone());
+        let hash = space.tag_hash(tag);
+        // The fence cuts off the tag's known floor; then entries ask for it again.
+        self.fence.raise(hash);
+        self.horizon.raise(hash.bucket(), one.position);
+        if let Some(l1) = self.caches.read().get(cache) {
+            l1.tags_changed();
+        }
+    }
+
+    fn apply_bucket(&self, bucket: Bucket, one: &Invalidation) {
+        self.fence.raise_bucket(bucket);
+        self.horizon.raise(bucket, one.position);
+        for l1 in self.caches.read().values() {
+            l1.tags_changed();
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Signs of life, and the mending of buckets that lost writes.
+//!
+//! An invalidator tells every bucket of L2 how far it has come, then everybody on
+//! the bus. A bucket whose watermark is behind what is known has lost writes: its
+//! floor is raised, which refuses every older value of the bucket at once, and the
+//! bus says so, because an L1 may have been filled from it meanwhile. That costs
+//! 1/256 of the cache, and needs no record of what exactly was lost.
+
+use crate::coherence::voice::Voice;
+use crate::event::{Event, Observer};
+use crate::guard::horizon::Horizon;
+use crate::model::key::Bucket;
+use crate::model::position::Position;
+use crate::tier::{Beat, Beaten, Remote};
+use crate::wire::invalidation::{Invalidation, Target};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+/// Heartbeats sent after the last announcement before a quiet publisher says
+/// farewell: as many as may go missing.
+const BEATS_AFTER_LAST: u32 = 3;
+
+/// What heartbeats and mending work with.
+#[derive(Clone, Debug)]
+pub struct Heart {
+    /// L2.
+    pub remote: Arc<dyn Remote>,
+    /// The bus, with this process's numbers.
+    pub voice: Arc<Voice>,
+    /// What is known.
+    pub horizon: Arc<Horizon>,
+    /// Who is told.
+    pub observer: Arc<dyn Observer>,
+    /// The time between heartbeats.
+    pub every: Duration,
+}
+
+impl Heart {
+    /// An invalidator's heartbeat, for ever.
+    ///
+    /// The bus hears it even while a part of L2 is down, since it also proves that
+    /// invalidations still flow; but it then repeats the last position that every
+    /// bucket has been told.
+    pub async fn beat_for_all(self) {
+        let mut told = Position::ZERO;
+        let mut tick = tokio::time::interval(self.every);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let seen = self.horizon.highest();
+            if self.tell_buckets(Bucket::all(), seen).await {
+                told = told.max(seen);
+            }
+            // A bus that is away is noticed by its listeners; nothing else helps.
+            let _ = self.voice.heartbeat(true, told).await;
+        }
+    }
+
+    /// A library process's heartbeat: only while it announces, and a little after.
+    pub async fn beat_while_announcing(self) {
+        let mut tick = tokio::time::interval(self.every);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = 0;
+        let mut quiet = BEATS_AFTER_LAST + 1;
+        loop {
+            tick.tick().await;
+            let next = self.voice.last().await;
+            quiet = if next == last {
+                quiet.saturating_add(1)
+            } else {
+                0
+            };
+            last = next;
+            let _ = match quiet {
+                ..BEATS_AFTER_LAST => self.voice.heartbeat(false, Position::ZERO).await,
+                BEATS_AFTER_LAST => self.voice.farewell().await,
+                _ => Ok(()),
+            };
+        }
+    }
+
+    /// Gives every bucket without a watermark one at the beginning: for domains
+    /// without an invalidator, where only local positions are used.
+    pub async fn begin(&self) {
+        self.tell_buckets(Bucket::all(), Position::ZERO).await;
+    }
+
+    /// Mends the buckets that readers found behind, one at a time.
+    ///
+    /// Readers wait a heartbeat first: an invalidator mends all buckets by itself,
+    /// and an announcement may just be on its way to L2.
+    pub async fn mend(self, mut behind: mpsc::Receiver<Bucket>) {
+        while let Some(bucket) = behind.recv().await {
+            tokio::time::sleep(self.every).await;
+            self.tell_buckets([bucket], self.horizon.seen()).await;
+        }
+    }
+
+    /// Writes `seen` to buckets and raises those that lost writes; whether all
+    /// were told.
+    async fn tell_buckets(
+        &self,
+        buckets: impl IntoIterator<Item = Bucket>,
+        seen: Position,
+    ) -> bool {
+        let beats: Vec<_> = buckets
+            .into_iter()
+            .map(|bucket| Beat {
+                bucket,
+                seen,
+                known: self.horizon.applied(bucket),
+            })
+            .collect();
+        let answers = self.remote.beat(beats.clone()).await;
+        let mut raised = Vec::new();
+        let mut all = true;
+        for (beat, answer) in beats.iter().zip(answers) {
+            match answer {
+                Ok(Beaten::Fine(watermark)) => {
+                    self.horizon.raise(beat.bucket, watermark.applied);
+                }
+                Ok(Beaten::Raised(watermark)) => {
+                    self.horizon.raise(beat.bucket, watermark.applied);
+                    self.observer.observe(&Event::BucketRaised {
+                        bucket: beat.bucket,
+                    });
+                    raised.push(Invalidation {
+                        target: Target::Bucket(beat.bucket),
+                        position: watermark.floor,
+                        changed_ms: None,
+                    });
+                }
+                Err(_) => all = false,
+            }
+        }
+        // If the bus is away, listeners drop everything when it is back.
+        let _ = self.voice.invalidate(&raised).await;
+        all
+    }
+}

@@ -1,0 +1,248 @@
+//! Hears the bus, feeds `apply`, and knows when something was missed.
+//!
+//! Four signs of a loss, each of which drops all of L1:
+//! 1. a hole in a publisher's numbers, or a heartbeat ahead of the last one heard;
+//! 2. a publisher never heard before that does not begin with its first message;
+//! 3. a publisher that fell silent without a farewell: its last message may be lost;
+//! 4. the bus says so itself (reconnect, full buffer), or bytes that are no message.
+//!
+//! L1 is trusted while this process hears its own pings come back and, where an
+//! invalidator carries the changes, that invalidator's heartbeat. Both count from
+//! when they were sent, so a backlog on the way does not pass for freshness.
+
+use crate::bus::{Bus, BusError, Heard, Subscription};
+use crate::clock::{Clock, Tick};
+use crate::coherence::apply::Applier;
+use crate::event::{Event, Observer};
+use crate::guard::horizon::Horizon;
+use crate::guard::trust::Trust;
+use crate::wire::invalidation::{Content, Message, Publisher};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The most publishers remembered. More than this many processes announcing in
+/// one domain would cost gaps, not answers.
+const PUBLISHERS_MAX: usize = 4_096;
+
+/// How often signs of life are sent, and how long one is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// The time between two heartbeats or pings. 500 ms by default: two small
+    /// messages a second a process, and a cut is noticed within `trust`.
+    pub heartbeat: Duration,
+    /// How long L1 answers after the last sign of life. 2 s by default: three
+    /// heartbeats may go missing.
+    pub trust: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_millis(500),
+            trust: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Whose sign of life lets L1 be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// An invalidator's heartbeat, and the own echo.
+    Invalidator,
+    /// The own echo alone: for deployments in which only applications announce.
+    Echo,
+}
+
+/// What a listener works with.
+#[derive(Debug)]
+pub struct Listener {
+    /// Where messages come from.
+    pub bus: Arc<dyn Bus>,
+    /// Where they go.
+    pub applier: Arc<Applier>,
+    /// What is heard of L2.
+    pub horizon: Arc<Horizon>,
+    /// Whether L1 may answer.
+    pub trust: Arc<Trust>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who is told.
+    pub observer: Arc<dyn Observer>,
+    /// How often and how long.
+    pub timing: Timing,
+    /// Whose sign of life counts.
+    pub proof: Proof,
+}
+
+/// What was heard of one publisher.
+#[derive(Debug)]
+struct Known {
+    last: u64,
+    heard: Tick,
+    silent: bool,
+}
+
+/// The state of one subscription.
+#[derive(Debug)]
+struct Ear {
+    publishers: HashMap<Publisher, Known>,
+    pings: u64,
+    /// The pings under way and when they were sent.
+    sent: Vec<(u64, Tick)>,
+    echoed: Option<Tick>,
+    invalidator: Option<Tick>,
+}
+
+impl Listener {
+    /// Listens until the bus is closed. `ready` becomes true when every later
+    /// message is sure to be heard.
+    ///
+    /// # Errors
+    /// The bus's, when it cannot be subscribed to.
+    pub async fn run(self, ready: watch::Sender<bool>) -> Result<(), BusError> {
+        let mut subscription = self.bus.subscribe().await?;
+        let mut ear = Ear {
+            publishers: HashMap::new(),
+            pings: 0,
+            sent: Vec::new(),
+            echoed: None,
+            invalidator: None,
+        };
+        let mut beat = tokio::time::interval(self.timing.heartbeat);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                heard = subscription.next() => {
+                    let Some(heard) = heard else { return Ok(()) };
+                    self.hear(&mut ear, heard);
+                    if ear.echoed.is_some() {
+                        ready.send_if_modified(|ready| !std::mem::replace(ready, true));
+                    }
+                }
+                _ = beat.tick() => self.beat(&mut ear, &mut *subscription).await,
+            }
+        }
+    }
+
+    fn hear(&self, ear: &mut Ear, heard: Heard) {
+        let now = self.clock.now();
+        match heard {
+            Heard::Message(bytes) => match Message::decode(&bytes) {
+                Some(message) => self.message(ear, message, now),
+                None => self.applier.gap("a message that cannot be read"),
+            },
+            Heard::Echo(nonce) => {
+                if let Some(at) = ear.sent.iter().position(|(sent, _)| *sent == nonce) {
+                    ear.echoed = Some(ear.sent[at].1);
+                    ear.sent.drain(..=at);
+                }
+                self.renew(ear);
+            }
+            Heard::Lost(reason) => {
+                self.distrust();
+                self.applier.gap(reason);
+                ear.echoed = None;
+                ear.invalidator = None;
+                ear.sent.clear();
+                ear.publishers.clear();
+            }
+        }
+    }
+
+    fn message(&self, ear: &mut Ear, message: Message, now: Tick) {
+        let announces = matches!(message.content, Content::Invalidate(_));
+        if let Some(reason) = ear.missed(&message, announces, now) {
+            self.applier.gap(reason);
+        }
+        match message.content {
+            Content::Invalidate(all) => all.iter().for_each(|one| self.applier.apply(one)),
+            Content::Heartbeat { invalidator, seen } => {
+                self.horizon.raise_seen(seen);
+                if invalidator {
+                    ear.invalidator = Some(now);
+                    self.renew(ear);
+                }
+            }
+            Content::Farewell => {
+                if let Some(known) = ear.publishers.get_mut(&message.publisher) {
+                    known.silent = true;
+                }
+            }
+        }
+    }
+
+    fn renew(&self, ear: &Ear) {
+        let from = match self.proof {
+            Proof::Echo => ear.echoed,
+            Proof::Invalidator => ear.echoed.zip(ear.invalidator).map(|(a, b)| a.min(b)),
+        };
+        if let Some(from) = from
+            && self.trust.renew(from, self.timing.trust)
+        {
+            self.observer.observe(&Event::Trust { held: true });
+        }
+    }
+
+    fn distrust(&self) {
+        if self.trust.holds(self.clock.now()) {
+            self.observer.observe(&Event::Trust { held: false });
+        }
+        self.trust.lapse();
+    }
+
+    /// Sends a ping, and looks for publishers that fell silent.
+    async fn beat(&self, ear: &mut Ear, subscription: &mut dyn Subscription) {
+        let now = self.clock.now();
+        ear.pings += 1;
+        // As many as fit into the trust's span; older ones would prove nothing.
+        ear.sent
+            .retain(|(_, sent)| now.since(*sent) <= self.timing.trust);
+        if subscription.ping(ear.pings).await.is_ok() {
+            ear.sent.push((ear.pings, now));
+        }
+        let before = ear.publishers.len();
+        let limit = self.timing.trust;
+        ear.publishers
+            .retain(|_, known| known.silent || now.since(known.heard) <= limit);
+        if ear.publishers.len() < before {
+            self.applier.gap("a publisher fell silent");
+        }
+    }
+}
+
+impl Ear {
+    /// Notes a message's number; the reason, if one before it was missed.
+    fn missed(&mut self, message: &Message, announces: bool, now: Tick) -> Option<&'static str> {
+        if self.publishers.len() >= PUBLISHERS_MAX {
+            self.publishers.clear();
+        }
+        let sequence = message.sequence;
+        let before = if announces {
+            sequence.wrapping_sub(1)
+        } else {
+            sequence
+        };
+        match self.publishers.get_mut(&message.publisher) {
+            Some(known) => {
+                let reason = (known.last != before).then_some("a hole in a publisher's numbers");
+                *known = Known {
+                    last: sequence,
+                    heard: now,
+                    silent: false,
+                };
+                reason
+            }
+            None => {
+                let known = Known {
+                    last: sequence,
+                    heard: now,
+                    silent: false,
+                };
+                self.publishers.insert(message.publisher, known);
+                (before != 0).then_some("a publisher whose beginning was not heard")
+            }
+        }
+    }
+}

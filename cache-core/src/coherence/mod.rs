@@ -1,0 +1,8 @@
+//! How a change goes out (`announce`), comes in (`apply`), and how a process
+//! knows that nothing was missed (`listen`, `heartbeat`).
+
+pub mod announce;
+pub mod apply;
+pub mod heartbeat;
+pub mod listen;
+pub mod voice;

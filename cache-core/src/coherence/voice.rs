@@ -1,0 +1,83 @@
+//! One process's voice on the bus: it numbers what it says, without holes.
+
+use crate::bus::{Bus, BusError};
+use crate::model::position::Position;
+use crate::wire::invalidation::{Content, INVALIDATIONS_MAX, Invalidation, Message, Publisher};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// Publishes numbered messages under one random identity.
+#[derive(Debug)]
+pub struct Voice {
+    publisher: Publisher,
+    bus: Arc<dyn Bus>,
+    /// The last number taken. Held across the hand-over to the bus, so that the
+    /// order of numbers is the order of messages.
+    last: Mutex<u64>,
+}
+
+impl Voice {
+    /// A voice with a random identity.
+    pub fn new(bus: Arc<dyn Bus>, identity: u64) -> Self {
+        Self {
+            publisher: Publisher(identity),
+            bus,
+            last: Mutex::new(0),
+        }
+    }
+
+    /// This voice's identity.
+    pub fn publisher(&self) -> Publisher {
+        self.publisher
+    }
+
+    /// The last number taken; 0 if nothing was ever invalidated.
+    pub async fn last(&self) -> u64 {
+        *self.last.lock().await
+    }
+
+    /// Says what was invalidated, in as many messages as it takes.
+    ///
+    /// # Errors
+    /// The bus's. A number once taken stays taken: listeners then see a hole and
+    /// drop their L1, which is what a lost message must cause.
+    pub async fn invalidate(&self, all: &[Invalidation]) -> Result<(), BusError> {
+        for part in all.chunks(INVALIDATIONS_MAX) {
+            let mut last = self.last.lock().await;
+            *last += 1;
+            self.say(*last, Content::Invalidate(part.to_vec())).await?;
+        }
+        Ok(())
+    }
+
+    /// Says that this process is alive.
+    ///
+    /// # Errors
+    /// The bus's.
+    pub async fn heartbeat(&self, invalidator: bool, seen: Position) -> Result<(), BusError> {
+        let last = self.last.lock().await;
+        self.say(*last, Content::Heartbeat { invalidator, seen })
+            .await
+    }
+
+    /// Says that silence follows.
+    ///
+    /// # Errors
+    /// The bus's.
+    pub async fn farewell(&self) -> Result<(), BusError> {
+        let last = self.last.lock().await;
+        self.say(*last, Content::Farewell).await
+    }
+
+    async fn say(&self, sequence: u64, content: Content) -> Result<(), BusError> {
+        let message = Message {
+            publisher: self.publisher,
+            sequence,
+            content,
+        };
+        let bytes = message
+            .encode()
+            .ok_or_else(|| BusError("a message above the bus's limit".into()))?;
+        self.bus.publish(bytes).await
+    }
+}

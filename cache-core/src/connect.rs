@@ -1,0 +1,134 @@
+//! Settings become a running domain: the only file that names Redis and NATS
+//! together.
+
+use crate::bus::Bus;
+use crate::bus::memory::MemoryBus;
+use crate::bus::nats::NatsBus;
+use crate::clock::{Clock, SystemClock};
+use crate::coherence::listen::{Proof, Timing};
+use crate::domain::{Domain, Parts, Role};
+use crate::error::Error;
+use crate::event::Observer;
+use crate::model::key::Name;
+use crate::model::position::Position;
+use crate::random::SystemRandom;
+use crate::tier::Remote;
+use crate::tier::memory::MemoryRemote;
+use crate::tier::observed::Observed;
+use crate::tier::redis::{Deployment, RedisRemote};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where L2 is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemoteAt {
+    /// In this process: nothing is shared with others.
+    Memory,
+    /// In Redis.
+    Redis {
+        /// Which.
+        deployment: Deployment,
+        /// How long one answer may take. 200 ms by default: far above a healthy
+        /// Redis, and short enough that a hung one is noticed before callers are.
+        timeout: Duration,
+    },
+}
+
+/// Where the bus is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BusAt {
+    /// In this process.
+    Memory,
+    /// In NATS.
+    Nats {
+        /// Comma-separated `nats://[user:password@]host:port`.
+        urls: String,
+        /// The first token of every subject.
+        prefix: String,
+    },
+}
+
+/// How a process reaches its domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainSettings {
+    /// The domain's name, the same in every process.
+    pub name: Name,
+    /// L2.
+    pub remote: RemoteAt,
+    /// The bus.
+    pub bus: BusAt,
+    /// Whose sign of life lets L1 be trusted.
+    pub proof: Proof,
+    /// How often and how long.
+    pub timing: Timing,
+}
+
+impl DomainSettings {
+    /// Everything in this process, for development and tests.
+    pub fn embedded() -> Self {
+        Self {
+            name: Name::new("main").expect("a name within its limits"),
+            remote: RemoteAt::Memory,
+            bus: BusAt::Memory,
+            proof: Proof::Echo,
+            timing: Timing::default(),
+        }
+    }
+}
+
+/// Connects to L2 and the bus, and joins the domain.
+///
+/// # Errors
+/// [`crate::Kind::Unavailable`] when Redis or NATS cannot be reached,
+/// [`crate::Kind::Invalid`] for addresses that cannot be read.
+pub async fn open(
+    settings: &DomainSettings,
+    role: Role,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<Domain>, Error> {
+    open_from(settings, role, observer, Position::ZERO).await
+}
+
+/// The same for an invalidator that goes on where one left off: every change up to
+/// `from` is published already.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_from(
+    settings: &DomainSettings,
+    role: Role,
+    observer: Arc<dyn Observer>,
+    from: Position,
+) -> Result<Arc<Domain>, Error> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let remote: Arc<dyn Remote> = match &settings.remote {
+        RemoteAt::Memory => Arc::new(MemoryRemote::new(clock.clone())),
+        RemoteAt::Redis {
+            deployment,
+            timeout,
+        } => {
+            let name = settings.name.clone();
+            Arc::new(RedisRemote::connect(name, deployment, *timeout).await?)
+        }
+    };
+    let bus: Arc<dyn Bus> = match &settings.bus {
+        BusAt::Memory => Arc::new(MemoryBus::new()),
+        BusAt::Nats { urls, prefix } => {
+            Arc::new(NatsBus::connect(urls, prefix, &settings.name).await?)
+        }
+    };
+    let remote = Arc::new(Observed::new(remote, clock.clone(), observer.clone()));
+    Domain::join(Parts {
+        name: settings.name.clone(),
+        remote,
+        bus,
+        clock,
+        random: Arc::new(SystemRandom),
+        observer,
+        role,
+        proof: settings.proof,
+        timing: settings.timing,
+        from,
+    })
+    .await
+}

@@ -1,0 +1,333 @@
+//! One process's part in a domain: one order of changes, one L2, one bus, and
+//! everything in this process that keeps its caches coherent.
+
+use crate::bus::Bus;
+use crate::clock::Clock;
+use crate::coherence::announce::{Announced, Announcer, Change};
+use crate::coherence::apply::Applier;
+use crate::coherence::heartbeat::Heart;
+use crate::coherence::listen::{Listener, Proof, Timing};
+use crate::coherence::voice::Voice;
+use crate::error::{Error, Kind};
+use crate::event::Observer;
+use crate::guard::fence::Fence;
+use crate::guard::horizon::Horizon;
+use crate::guard::trust::Trust;
+use crate::model::key::{Bucket, Name};
+use crate::model::position::Position;
+use crate::random::Random;
+use crate::tier::Remote;
+use crate::wire::invalidation::Invalidation;
+use parking_lot::Mutex;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How many invalidations may wait for an L2 that is away.
+pub const RETRIES_MAX: usize = 10_000;
+/// How many retried invalidations go into one announcement.
+const RETRY_BATCH: usize = 256;
+/// The pause after an announcement that L2 did not take.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// How long the first round trip over the bus may take.
+const READY_WITHIN: Duration = Duration::from_secs(5);
+
+/// What this process does in its domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It reads and writes through caches.
+    Member,
+    /// It carries the changes of the database to everybody, and beats for all.
+    Invalidator,
+}
+
+/// What a domain is made of, handed in.
+#[derive(Debug)]
+pub struct Parts {
+    /// The domain's name.
+    pub name: Name,
+    /// L2.
+    pub remote: Arc<dyn Remote>,
+    /// The bus.
+    pub bus: Arc<dyn Bus>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// Who is told of everything.
+    pub observer: Arc<dyn Observer>,
+    /// What this process does.
+    pub role: Role,
+    /// Whose sign of life lets L1 be trusted.
+    pub proof: Proof,
+    /// How often and how long.
+    pub timing: Timing,
+    /// A position that is surely published already, for an invalidator that goes
+    /// on where one left off; zero otherwise.
+    pub from: Position,
+}
+
+/// One process's part in a domain.
+#[derive(Debug)]
+pub struct Domain {
+    name: Name,
+    remote: Arc<dyn Remote>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    observer: Arc<dyn Observer>,
+    fence: Arc<Fence>,
+    horizon: Arc<Horizon>,
+    trust: Arc<Trust>,
+    applier: Arc<Applier>,
+    announcer: Arc<Announcer>,
+    voice: Arc<Voice>,
+    retries: mpsc::Sender<Change>,
+    behind: mpsc::Sender<Bucket>,
+    being_mended: Arc<Mutex<HashSet<Bucket>>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Domain {
+    /// Joins: listens before anything is served.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when the bus does not carry a round trip.
+    pub async fn join(parts: Parts) -> Result<Arc<Self>, Error> {
+        let fence = Arc::new(Fence::new());
+        let horizon = Arc::new(Horizon::new());
+        horizon.raise_seen(Position {
+            tick: 0,
+            ..parts.from
+        });
+        let applier = Arc::new(Applier::new(
+            parts.name.clone(),
+            fence.clone(),
+            horizon.clone(),
+            parts.clock.clone(),
+            parts.observer.clone(),
+        ));
+        let voice = Arc::new(Voice::new(parts.bus.clone(), parts.random.next()));
+        let announcer = Arc::new(Announcer::new(
+            parts.name.clone(),
+            parts.remote.clone(),
+            voice.clone(),
+            horizon.clone(),
+            parts.observer.clone(),
+        ));
+        let (retries, waiting) = mpsc::channel(RETRIES_MAX);
+        let (behind, found) = mpsc::channel(crate::model::key::BUCKETS);
+        let domain = Arc::new(Self {
+            name: parts.name.clone(),
+            remote: parts.remote.clone(),
+            clock: parts.clock.clone(),
+            random: parts.random.clone(),
+            observer: parts.observer.clone(),
+            fence,
+            horizon,
+            trust: Arc::new(Trust::new()),
+            applier,
+            announcer,
+            voice,
+            retries,
+            behind,
+            being_mended: Arc::default(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        domain.start(parts, waiting, found).await?;
+        Ok(domain)
+    }
+
+    async fn start(
+        self: &Arc<Self>,
+        parts: Parts,
+        waiting: mpsc::Receiver<Change>,
+        found: mpsc::Receiver<Bucket>,
+    ) -> Result<(), Error> {
+        let heart = Heart {
+            remote: self.remote.clone(),
+            voice: self.voice.clone(),
+            horizon: self.horizon.clone(),
+            observer: self.observer.clone(),
+            every: parts.timing.heartbeat,
+        };
+        let listener = Listener {
+            bus: parts.bus,
+            applier: self.applier.clone(),
+            horizon: self.horizon.clone(),
+            trust: self.trust.clone(),
+            clock: self.clock.clone(),
+            observer: self.observer.clone(),
+            timing: parts.timing,
+            proof: parts.proof,
+        };
+        let (ready, mut is_ready) = watch::channel(false);
+        self.run(async move {
+            if let Err(error) = listener.run(ready).await {
+                tracing::error!(%error, "the bus cannot be listened to");
+            }
+        });
+        let heard = is_ready.wait_for(|ready| *ready);
+        let heard = tokio::time::timeout(READY_WITHIN, heard).await;
+        if !matches!(heard, Ok(Ok(_))) {
+            self.stop.cancel();
+            let error = Error::new(
+                Kind::Unavailable,
+                "listening to the bus",
+                self.name.as_str(),
+            );
+            return Err(error.hint("the bus was reached, but its own ping did not come back"));
+        }
+        if parts.proof == Proof::Echo {
+            heart.begin().await;
+        }
+        self.run(heart.clone().mend(found));
+        match parts.role {
+            Role::Invalidator => self.run(heart.beat_for_all()),
+            Role::Member => self.run(heart.beat_while_announcing()),
+        }
+        self.run(retry(self.announcer.clone(), waiting));
+        Ok(())
+    }
+
+    /// Runs a task until the domain is left.
+    pub fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled(task).await;
+        });
+    }
+
+    /// Announces a local change: everywhere if L2 can be reached, else as far as
+    /// possible, to be repeated until L2 has it. Returns whether L2 has it.
+    ///
+    /// This process itself is done with it on return.
+    ///
+    /// # Errors
+    /// [`Kind::Overloaded`] when too many already wait for L2: this one is not
+    /// kept, and only the change stream (or the TTL) repairs it.
+    pub async fn announce(&self, change: Change) -> Result<bool, Error> {
+        let announced = self.announcer.announce(std::slice::from_ref(&change)).await;
+        let position = match announced.as_deref() {
+            Ok([Announced::Everywhere(position)]) => Some(*position),
+            _ => None,
+        };
+        self.applier.apply(&Invalidation {
+            target: change.target().clone(),
+            position: position.unwrap_or_default(),
+            changed_ms: None,
+        });
+        if position.is_some() {
+            return Ok(true);
+        }
+        self.retries.try_send(change).map(|()| false).map_err(|_| {
+            Error::new(
+                Kind::Overloaded,
+                "keeping an invalidation for L2",
+                self.name.as_str(),
+            )
+            .hint("L2 has been away for too long; the change stream must repair this one")
+        })
+    }
+
+    /// A bucket's watermark is behind what this process heard: mends it soon.
+    pub fn report_behind(&self, bucket: Bucket) {
+        if !self.being_mended.lock().insert(bucket) {
+            return;
+        }
+        let _ = self.behind.try_send(bucket);
+        let being_mended = self.being_mended.clone();
+        self.run(async move {
+            tokio::time::sleep(MEND_PAUSE).await;
+            being_mended.lock().remove(&bucket);
+        });
+    }
+
+    /// Leaves: says farewell and ends all tasks.
+    pub async fn leave(&self) {
+        let _ = self.voice.farewell().await;
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// The domain's name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// L2.
+    pub fn remote(&self) -> &Arc<dyn Remote> {
+        &self.remote
+    }
+
+    /// Time.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Randomness.
+    pub fn random(&self) -> &Arc<dyn Random> {
+        &self.random
+    }
+
+    /// Who is told of everything.
+    pub fn observer(&self) -> &Arc<dyn Observer> {
+        &self.observer
+    }
+
+    /// The fence of this process.
+    pub fn fence(&self) -> &Arc<Fence> {
+        &self.fence
+    }
+
+    /// What this process has heard.
+    pub fn horizon(&self) -> &Arc<Horizon> {
+        &self.horizon
+    }
+
+    /// Whether L1 may answer.
+    pub fn trust(&self) -> &Arc<Trust> {
+        &self.trust
+    }
+
+    /// The door for changes that come in.
+    pub fn applier(&self) -> &Arc<Applier> {
+        &self.applier
+    }
+
+    /// The door for changes that go out.
+    pub fn announcer(&self) -> &Arc<Announcer> {
+        &self.announcer
+    }
+}
+
+/// How long a bucket that was reported is not reported again.
+const MEND_PAUSE: Duration = Duration::from_secs(1);
+
+/// Repeats what L2 did not take: the same step, never a variant of it.
+async fn retry(announcer: Arc<Announcer>, mut waiting: mpsc::Receiver<Change>) {
+    let mut batch = Vec::with_capacity(RETRY_BATCH);
+    while !batch.is_empty() || waiting.recv_many(&mut batch, RETRY_BATCH).await > 0 {
+        match announcer.announce(&batch).await {
+            Ok(answers) => {
+                let mut answers = answers.into_iter();
+                batch.retain(|_| !matches!(answers.next(), Some(Announced::Everywhere(_))));
+            }
+            Err(error) => tracing::debug!(%error, "the bus is away"),
+        }
+        if !batch.is_empty() {
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+}
+
+impl Drop for Domain {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

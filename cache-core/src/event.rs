@@ -1,0 +1,191 @@
+//! Everything that happens, as one closed type: logs and counters hear the same.
+
+use crate::model::key::{Bucket, Name};
+use std::fmt;
+use std::time::Duration;
+
+/// The most caches in one process: each has its own series in the metrics.
+pub const CACHES_MAX: usize = 256;
+
+/// The number an [`Observer`] gave to a cache, so that a hit looks nothing up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheId(pub u16);
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A read was answered. Every read is exactly one of these.
+    Get {
+        /// The cache.
+        cache: CacheId,
+        /// The tier that answered.
+        tier: Tier,
+        /// What the answer was.
+        answer: Answer,
+    },
+    /// The source was asked.
+    Load {
+        /// The cache.
+        cache: CacheId,
+        /// How it ended.
+        outcome: LoadOutcome,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A read was answered by a load that somebody else in this process ran.
+    Coalesced {
+        /// The cache.
+        cache: CacheId,
+    },
+    /// A lease was asked for, or came to its end.
+    Lease {
+        /// The cache.
+        cache: CacheId,
+        /// How.
+        outcome: LeaseOutcome,
+    },
+    /// A value went into a tier.
+    Put {
+        /// The cache.
+        cache: CacheId,
+        /// The tier.
+        tier: Tier,
+    },
+    /// Bytes in L2 were not a value of this cache; they count as a miss.
+    Undecodable {
+        /// The cache.
+        cache: CacheId,
+        /// What was wrong.
+        why: &'static str,
+    },
+    /// An invalidation was applied in this process.
+    Applied {
+        /// What it hit.
+        kind: TargetKind,
+        /// The time since the change at its source, where that is known.
+        lag: Option<Duration>,
+    },
+    /// An invalidation was announced by this process.
+    Announced {
+        /// Whether L2 had applied it first.
+        l2: bool,
+    },
+    /// Messages may have been lost: L1 was dropped.
+    Gap {
+        /// How it was noticed.
+        reason: &'a str,
+    },
+    /// L1 is trusted from here on, or no longer.
+    Trust {
+        /// Whether it is trusted.
+        held: bool,
+    },
+    /// A bucket of L2 had lost writes; its older values are refused.
+    BucketRaised {
+        /// The bucket.
+        bucket: Bucket,
+    },
+    /// L2 was asked for something.
+    Remote {
+        /// The step.
+        step: &'static str,
+        /// Whether it answered.
+        ok: bool,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A read of L2 was refused, because its bucket is behind what was heard.
+    BucketBehind {
+        /// The bucket.
+        bucket: Bucket,
+    },
+}
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// This process's memory.
+    L1,
+    /// Redis.
+    L2,
+    /// Neither.
+    None,
+}
+
+/// What a read was answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A cached value.
+    Hit,
+    /// A cached absence.
+    Negative,
+    /// Nothing cached.
+    Miss,
+    /// An error.
+    Error,
+}
+
+/// How a load ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadOutcome {
+    /// With a value.
+    Found,
+    /// With a known absence.
+    Absent,
+    /// With an error or a panic.
+    Failed,
+    /// Not within its time.
+    Timeout,
+    /// It was not begun: too many run or wait.
+    Shed,
+}
+
+/// What became of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseOutcome {
+    /// This process may load.
+    Granted,
+    /// Another process loads.
+    Busy,
+    /// The value was stored.
+    Filled,
+    /// An invalidation came first; nothing was stored.
+    Superseded,
+    /// The lease had run out or was taken; nothing was stored.
+    Lost,
+    /// It was given back.
+    Released,
+}
+
+/// What an invalidation hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetKind {
+    /// A key.
+    Key,
+    /// A tag.
+    Tag,
+    /// A bucket.
+    Bucket,
+}
+
+/// Hears events. Called on hot paths: it must neither block nor allocate.
+pub trait Observer: Send + Sync + fmt::Debug + 'static {
+    /// Gives a cache its number; the same name gets the same one.
+    fn register(&self, cache: &Name) -> CacheId;
+
+    /// Something happened.
+    fn observe(&self, event: &Event<'_>);
+}
+
+/// Hears nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn register(&self, _: &Name) -> CacheId {
+        CacheId(0)
+    }
+
+    fn observe(&self, _: &Event<'_>) {}
+}

@@ -1,0 +1,108 @@
+//! Striped generations: a value read before an invalidation may not be served
+//! after it.
+//!
+//! Every key hashes to one of 65,536 counters. A reader takes the key's count
+//! BEFORE its first outside read and stores it with the value; an invalidation
+//! counts up; a stored value is valid while its count is the current one. So the
+//! race that empties other caches of their promise ends well without any lock:
+//!
+//! 1. reader takes ticket 4, reads the old value from L2
+//! 2. invalidation: the counter becomes 5, L1 is told to drop the key
+//! 3. reader puts the old value into L1, with ticket 4
+//! 4. the next reader finds the entry, 4 is not 5, and passes it by
+//!
+//! Two keys of one stripe invalidate each other, one time in 65,536: a miss, not
+//! an error. Stripes are never evicted and need no memory a key.
+
+use crate::model::key::{BUCKETS, Bucket, KeyHash, STRIPES};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The count of a stripe at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket(u64);
+
+/// The generations of one process, shared by all its caches.
+pub struct Fence {
+    stripes: Box<[AtomicU64]>,
+}
+
+impl Fence {
+    /// A fence that nothing has passed yet.
+    pub fn new() -> Self {
+        Self {
+            stripes: (0..STRIPES).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// The count to store with a value. Take it before the first read of
+    /// anything outside this process: moving that line breaks the design.
+    pub fn ticket(&self, hash: KeyHash) -> Ticket {
+        // Acquire: what follows in this thread cannot be read before the count.
+        Ticket(self.stripes[hash.stripe()].load(Ordering::Acquire))
+    }
+
+    /// Whether nothing was invalidated since the ticket was taken.
+    pub fn holds(&self, hash: KeyHash, ticket: Ticket) -> bool {
+        self.ticket(hash) == ticket
+    }
+
+    /// Invalidates one key's stripe.
+    pub fn raise(&self, hash: KeyHash) {
+        self.stripes[hash.stripe()].fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Invalidates all stripes of a bucket.
+    pub fn raise_bucket(&self, bucket: Bucket) {
+        const PER_BUCKET: usize = STRIPES / BUCKETS;
+        let first = bucket.index() * PER_BUCKET;
+        for stripe in &self.stripes[first..first + PER_BUCKET] {
+            stripe.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Invalidates everything.
+    pub fn raise_all(&self) {
+        for stripe in &self.stripes {
+            stripe.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+impl Default for Fence {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fence").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_holds_until_its_key_its_bucket_or_everything_is_invalidated() {
+        let fence = Fence::new();
+        let key = KeyHash(0x1234_5678_9abc_def0);
+        let neighbour = KeyHash(0x1235_0000_0000_0000);
+        let stranger = KeyHash(0xff00_0000_0000_0000);
+
+        let (before, other) = (fence.ticket(key), fence.ticket(neighbour));
+        fence.raise(key);
+        assert!(!fence.holds(key, before));
+        assert!(fence.holds(neighbour, other), "another stripe is untouched");
+
+        let far = fence.ticket(stranger);
+        fence.raise_bucket(neighbour.bucket());
+        assert!(!fence.holds(neighbour, other));
+        assert!(fence.holds(stranger, far), "another bucket is untouched");
+
+        fence.raise_all();
+        assert!(!fence.holds(stranger, far));
+    }
+}

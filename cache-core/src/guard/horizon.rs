@@ -1,0 +1,156 @@
+//! How far this process has heard: the yardstick for what L2 answers.
+//!
+//! L2 applies an invalidation before the bus carries it. So a bucket whose
+//! watermark is behind what was heard has lost writes, by a failover or a restart,
+//! and none of its values can be believed.
+
+use crate::model::key::{BUCKETS, Bucket};
+use crate::model::position::Position;
+use crate::tier::Watermark;
+use parking_lot::RwLock;
+
+/// The positions one process has heard of.
+#[derive(Debug)]
+pub struct Horizon {
+    known: RwLock<Known>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    applied: [Position; BUCKETS],
+    seen: Position,
+}
+
+/// What was known at one moment, before a load began.
+#[derive(Clone, Debug)]
+pub struct Snapshot(Box<Known>);
+
+impl Horizon {
+    /// A horizon that has heard nothing.
+    pub fn new() -> Self {
+        Self {
+            known: RwLock::new(Known {
+                applied: [Position::ZERO; BUCKETS],
+                seen: Position::ZERO,
+            }),
+        }
+    }
+
+    /// `position` has been applied in `bucket`.
+    pub fn raise(&self, bucket: Bucket, position: Position) {
+        if self.known.read().applied[bucket.index()] < position {
+            let mut known = self.known.write();
+            let slot = &mut known.applied[bucket.index()];
+            *slot = position.max(*slot);
+        }
+    }
+
+    /// Every bucket has been told of `seen`.
+    pub fn raise_seen(&self, seen: Position) {
+        if self.known.read().seen < seen {
+            let mut known = self.known.write();
+            known.seen = seen.max(known.seen);
+        }
+    }
+
+    /// The highest position heard of in a bucket.
+    pub fn applied(&self, bucket: Bucket) -> Position {
+        self.known.read().applied[bucket.index()]
+    }
+
+    /// The highest heartbeat heard.
+    pub fn seen(&self) -> Position {
+        self.known.read().seen
+    }
+
+    /// The highest position heard of in any bucket, ticks left out: they count
+    /// within one bucket only.
+    pub fn highest(&self) -> Position {
+        let known = self.known.read();
+        let applied = known.applied.iter().copied().max().unwrap_or_default();
+        let highest = applied.max(known.seen);
+        Position { tick: 0, ..highest }
+    }
+
+    /// Whether a bucket with this watermark has kept everything heard of it, and
+    /// learns from it. A bucket that is behind may hold values from before.
+    pub fn admits(&self, bucket: Bucket, watermark: &Watermark) -> bool {
+        let known = self.known.read();
+        let kept =
+            watermark.applied >= known.applied[bucket.index()] && watermark.seen >= known.seen;
+        drop(known);
+        if kept {
+            self.raise(bucket, watermark.applied);
+        }
+        kept
+    }
+
+    /// What is known; taken before a load, it stamps the load's tags.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(Box::new(self.known.read().clone()))
+    }
+}
+
+impl Default for Horizon {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Snapshot {
+    /// How far `bucket` was known. A heartbeat's position counts for every
+    /// bucket: the changes up to it were committed before it was sent.
+    pub fn as_of(&self, bucket: Bucket) -> Position {
+        self.0.applied[bucket.index()].max(self.0.seen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const B: Bucket = Bucket(3);
+
+    fn at(offset: u64) -> Position {
+        Position::new(0, offset, 0)
+    }
+
+    fn watermark(applied: u64, seen: u64) -> Watermark {
+        Watermark {
+            applied: at(applied),
+            seen: at(seen),
+            floor: Position::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_bucket_that_went_back_is_not_admitted() {
+        let horizon = Horizon::new();
+        horizon.raise(B, at(10));
+        assert!(horizon.admits(B, &watermark(10, 0)));
+        assert!(!horizon.admits(B, &watermark(9, 0)), "lost an apply");
+        horizon.raise_seen(at(12));
+        assert!(!horizon.admits(B, &watermark(10, 11)), "lost a heartbeat");
+        assert!(horizon.admits(B, &watermark(10, 12)));
+    }
+
+    #[test]
+    fn what_was_read_once_is_expected_ever_after() {
+        let horizon = Horizon::new();
+        assert!(horizon.admits(B, &watermark(20, 0)));
+        assert!(!horizon.admits(B, &watermark(19, 0)));
+        assert_eq!(horizon.highest(), at(20));
+    }
+
+    #[test]
+    fn a_snapshot_keeps_what_was_known_then() {
+        let horizon = Horizon::new();
+        horizon.raise(B, at(5));
+        let then = horizon.snapshot();
+        horizon.raise(B, at(9));
+        assert_eq!(then.as_of(B), at(5));
+        horizon.raise_seen(at(7));
+        assert_eq!(horizon.snapshot().as_of(Bucket(0)), at(7));
+        assert_eq!(horizon.snapshot().as_of(B), at(9));
+    }
+}

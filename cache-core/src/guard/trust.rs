@@ -1,0 +1,67 @@
+//! The coherence lease: L1 answers only while this process surely hears of
+//! changes. A cut connection makes no sound; so does a healthy one with nothing
+//! to say. Heartbeats tell the two apart.
+
+use crate::clock::Tick;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Until when L1 may answer, on the monotonic clock.
+#[derive(Debug, Default)]
+pub struct Trust {
+    /// Nanoseconds since the clock's start; 0 is "not at all".
+    until: AtomicU64,
+}
+
+impl Trust {
+    /// Not trusted until something is heard.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A sign of life was heard that began at `from`: trust for `span` from then.
+    /// Returns whether L1 was not trusted until here.
+    pub fn renew(&self, from: Tick, span: Duration) -> bool {
+        let until = nanos(from.after(span));
+        let before = self.until.fetch_max(until, Ordering::AcqRel);
+        before < nanos(from)
+    }
+
+    /// Ends the trust at once.
+    pub fn lapse(&self) {
+        self.until.store(0, Ordering::Release);
+    }
+
+    /// Whether L1 may answer at `now`.
+    pub fn holds(&self, now: Tick) -> bool {
+        nanos(now) <= self.until.load(Ordering::Acquire)
+    }
+}
+
+fn nanos(tick: Tick) -> u64 {
+    // 584 years of uptime fit; 0 is reserved.
+    u64::try_from(tick.since_start().as_nanos())
+        .unwrap_or(u64::MAX)
+        .max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trust_is_renewed_lapses_by_time_and_at_once() {
+        let at = |ms| Tick::at(Duration::from_millis(ms));
+        let trust = Trust::new();
+        assert!(!trust.holds(at(0)), "nothing was heard yet");
+        assert!(trust.renew(at(10), Duration::from_millis(100)), "it begins");
+        assert!(trust.holds(at(110)) && !trust.holds(at(111)));
+        assert!(
+            !trust.renew(at(50), Duration::from_millis(100)),
+            "it goes on"
+        );
+        assert!(trust.holds(at(150)));
+        trust.lapse();
+        assert!(!trust.holds(at(51)));
+    }
+}

@@ -1,0 +1,433 @@
+//! Events become Prometheus series. Names and meanings stand in the manual.
+//!
+//! A cache's series are looked up once, when it is opened; a hit then costs one
+//! atomic increment.
+
+use crate::event::{
+    Answer, CACHES_MAX, CacheId, Event, LeaseOutcome, LoadOutcome, Observer, TargetKind, Tier,
+};
+use crate::model::key::Name;
+use parking_lot::Mutex;
+use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use std::fmt;
+use std::sync::OnceLock;
+
+/// Label names and values; all of them come from this file and from configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Labels<const N: usize>([(&'static str, String); N]);
+
+impl<const N: usize> EncodeLabelSet for Labels<N> {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), fmt::Error> {
+        for (name, value) in &self.0 {
+            EncodeLabelSet::encode(&[(*name, value.as_str())], encoder)?;
+        }
+        Ok(())
+    }
+}
+
+/// The series of this process.
+#[derive(Debug)]
+pub struct Metrics {
+    families: Families,
+    names: Mutex<Vec<Name>>,
+    caches: Box<[OnceLock<CacheSeries>; CACHES_MAX]>,
+    applied: [Counter; 3],
+    announced: [Counter; 2],
+    lag: Histogram,
+    gaps: Counter,
+    trusted: Gauge,
+    buckets_raised: Counter,
+    buckets_behind: Counter,
+    remote: Family<Labels<2>, Counter>,
+    remote_time: Family<Labels<1>, Histogram>,
+}
+
+#[derive(Debug)]
+struct Families {
+    gets: Family<Labels<3>, Counter>,
+    loads: Family<Labels<2>, Counter>,
+    load_time: Family<Labels<1>, Histogram>,
+    coalesced: Family<Labels<1>, Counter>,
+    leases: Family<Labels<2>, Counter>,
+    puts: Family<Labels<2>, Counter>,
+    codec_errors: Family<Labels<1>, Counter>,
+}
+
+#[derive(Debug)]
+struct CacheSeries {
+    gets: [Counter; 6],
+    loads: [Counter; 5],
+    load_time: Histogram,
+    coalesced: Counter,
+    leases: [Counter; 6],
+    puts: [Counter; 2],
+    codec_errors: Counter,
+}
+
+/// One cache's counters at a moment, for the built-in page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CacheCounts {
+    /// The cache.
+    pub cache: String,
+    /// Values answered from L1.
+    pub l1_hits: u64,
+    /// Absences answered from L1.
+    pub l1_negatives: u64,
+    /// Values answered from L2.
+    pub l2_hits: u64,
+    /// Absences answered from L2.
+    pub l2_negatives: u64,
+    /// Reads that found nothing cached.
+    pub misses: u64,
+    /// Reads answered with an error.
+    pub errors: u64,
+    /// Loads run.
+    pub loads: u64,
+    /// Reads that shared another's load.
+    pub coalesced: u64,
+}
+
+/// What this process as a whole counts, for the built-in page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessCounts {
+    /// Invalidations applied.
+    pub invalidations: u64,
+    /// Losses noticed; each dropped all of L1.
+    pub gaps: u64,
+    /// Whether L1 may answer.
+    pub l1_trusted: bool,
+    /// Buckets whose older values were refused after L2 had lost writes.
+    pub buckets_raised: u64,
+}
+
+const GETS: [(&str, &str); 6] = [
+    ("l1", "hit"),
+    ("l1", "negative"),
+    ("l2", "hit"),
+    ("l2", "negative"),
+    ("none", "miss"),
+    ("none", "error"),
+];
+const LOADS: [&str; 5] = ["success", "not_found", "error", "timeout", "shed"];
+const LEASES: [&str; 6] = [
+    "granted",
+    "busy",
+    "filled",
+    "superseded",
+    "expired",
+    "released",
+];
+
+impl Metrics {
+    /// Registers all series.
+    pub fn new(registry: &mut Registry) -> Self {
+        let mut registry = Registration(registry);
+        let kinds = registry.family("invalidations", "Invalidations applied in this process");
+        let announced = registry.family(
+            "announcements",
+            "Invalidations sent by this process, by whether L2 had applied them first",
+        );
+        let lag = Histogram::new(exponential_buckets(0.001, 2.0, 17));
+        let help =
+            "Time from the change at its source until this process had applied it, in seconds";
+        registry.add("invalidation_lag_seconds", help, lag.clone());
+        let load_time = Family::new_with_constructor(load_histogram as fn() -> Histogram);
+        registry.add(
+            "load_duration_seconds",
+            "Time one load took, in seconds",
+            load_time.clone(),
+        );
+        let remote_time = Family::new_with_constructor(remote_histogram as fn() -> Histogram);
+        let help = "Time one step of L2 took, in seconds";
+        registry.add("l2_command_duration_seconds", help, remote_time.clone());
+        Self {
+            applied: ["key", "tag", "bucket"].map(|kind| pick(&kinds, [("kind", kind)])),
+            announced: ["false", "true"].map(|l2| pick(&announced, [("l2", l2)])),
+            lag,
+            gaps: registry.counter(
+                "bus_gaps",
+                "Losses of bus messages noticed; each dropped all of L1",
+            ),
+            trusted: registry.gauge("l1_trusted", "1 while L1 may answer"),
+            buckets_raised: registry.counter(
+                "buckets_raised",
+                "Buckets whose older values were refused, because L2 had lost writes",
+            ),
+            buckets_behind: registry.counter(
+                "bucket_behind_reads",
+                "Reads of L2 refused, because their bucket was behind what was heard",
+            ),
+            remote: registry.family("l2_commands", "Steps asked of L2, by outcome"),
+            remote_time,
+            families: Families {
+                gets: registry.family("gets", "Reads, by the tier that answered and the result"),
+                loads: registry.family("loads", "Loads from the source, by result"),
+                load_time,
+                coalesced: registry.family("coalesced", "Reads that shared another's load"),
+                leases: registry.family("leases", "Leases asked for and ended, by outcome"),
+                puts: registry.family("puts", "Values stored, by tier"),
+                codec_errors: registry.family(
+                    "codec_errors",
+                    "Bytes in L2 that were not a value of the cache; each counted as a miss",
+                ),
+            },
+            names: Mutex::default(),
+            caches: Box::new([const { OnceLock::new() }; CACHES_MAX]),
+        }
+    }
+
+    /// Every cache's counters.
+    pub fn caches(&self) -> Vec<CacheCounts> {
+        let names = self.names.lock().clone();
+        let counts = names
+            .iter()
+            .zip(self.caches.iter())
+            .filter_map(|(name, series)| {
+                let series = series.get()?;
+                let gets = series.gets.each_ref().map(Counter::get);
+                Some(CacheCounts {
+                    cache: name.as_str().to_owned(),
+                    l1_hits: gets[0],
+                    l1_negatives: gets[1],
+                    l2_hits: gets[2],
+                    l2_negatives: gets[3],
+                    misses: gets[4],
+                    errors: gets[5],
+                    loads: series.loads.iter().map(Counter::get).sum(),
+                    coalesced: series.coalesced.get(),
+                })
+            });
+        counts.collect()
+    }
+
+    /// The process's counters.
+    pub fn process(&self) -> ProcessCounts {
+        ProcessCounts {
+            invalidations: self.applied.iter().map(Counter::get).sum(),
+            gaps: self.gaps.get(),
+            l1_trusted: self.trusted.get() == 1,
+            buckets_raised: self.buckets_raised.get(),
+        }
+    }
+
+    fn cache(&self, id: CacheId) -> Option<&CacheSeries> {
+        self.caches.get(usize::from(id.0))?.get()
+    }
+}
+
+/// Names and registers series, all under one prefix.
+struct Registration<'r>(&'r mut Registry);
+
+impl Registration<'_> {
+    fn add(&mut self, name: &str, help: &str, metric: impl prometheus_client::registry::Metric) {
+        self.0.register(format!("cacheaside_{name}"), help, metric);
+    }
+
+    fn family<const N: usize>(&mut self, name: &str, help: &str) -> Family<Labels<N>, Counter> {
+        let family = Family::default();
+        self.add(name, help, family.clone());
+        family
+    }
+
+    fn counter(&mut self, name: &str, help: &str) -> Counter {
+        let counter = Counter::default();
+        self.add(name, help, counter.clone());
+        counter
+    }
+
+    fn gauge(&mut self, name: &str, help: &str) -> Gauge {
+        let gauge = Gauge::default();
+        self.add(name, help, gauge.clone());
+        gauge
+    }
+}
+
+/// 1 ms to 16 s.
+fn load_histogram() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 15))
+}
+
+/// 50 us to 0.8 s.
+fn remote_histogram() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_05, 2.0, 15))
+}
+
+fn pick<const N: usize>(
+    family: &Family<Labels<N>, Counter>,
+    labels: [(&'static str, &str); N],
+) -> Counter {
+    let labels = Labels(labels.map(|(name, value)| (name, value.to_owned())));
+    family.get_or_create(&labels).clone()
+}
+
+impl CacheSeries {
+    fn new(families: &Families, cache: &str) -> Self {
+        let of_cache = || Labels([("cache", cache.to_owned())]);
+        Self {
+            gets: GETS.map(|(tier, result)| {
+                pick(
+                    &families.gets,
+                    [("cache", cache), ("tier", tier), ("result", result)],
+                )
+            }),
+            loads: LOADS
+                .map(|result| pick(&families.loads, [("cache", cache), ("result", result)])),
+            load_time: families.load_time.get_or_create(&of_cache()).clone(),
+            coalesced: families.coalesced.get_or_create(&of_cache()).clone(),
+            leases: LEASES
+                .map(|outcome| pick(&families.leases, [("cache", cache), ("outcome", outcome)])),
+            puts: ["l1", "l2"].map(|tier| pick(&families.puts, [("cache", cache), ("tier", tier)])),
+            codec_errors: families.codec_errors.get_or_create(&of_cache()).clone(),
+        }
+    }
+}
+
+impl Observer for Metrics {
+    /// A cache beyond the limit shares the last one's number, and its series.
+    fn register(&self, cache: &Name) -> CacheId {
+        let mut names = self.names.lock();
+        let at = names
+            .iter()
+            .position(|name| name == cache)
+            .unwrap_or_else(|| {
+                if names.len() < CACHES_MAX {
+                    names.push(cache.clone());
+                }
+                names.len() - 1
+            });
+        let series = || CacheSeries::new(&self.families, cache.as_str());
+        self.caches[at].get_or_init(series);
+        CacheId(at as u16)
+    }
+
+    fn observe(&self, event: &Event<'_>) {
+        match *event {
+            Event::Get {
+                cache,
+                tier,
+                answer,
+            } => {
+                let Some(series) = self.cache(cache) else {
+                    return;
+                };
+                series.gets[get_index(tier, answer)].inc();
+            }
+            Event::Load {
+                cache,
+                outcome,
+                took,
+            } => {
+                let Some(series) = self.cache(cache) else {
+                    return;
+                };
+                series.loads[load_index(outcome)].inc();
+                series.load_time.observe(took.as_secs_f64());
+            }
+            Event::Coalesced { cache } => {
+                let Some(series) = self.cache(cache) else {
+                    return;
+                };
+                series.coalesced.inc();
+            }
+            Event::Lease { cache, outcome } => {
+                let Some(series) = self.cache(cache) else {
+                    return;
+                };
+                series.leases[lease_index(outcome)].inc();
+            }
+            Event::Put { cache, tier } => {
+                let Some(series) = self.cache(cache) else {
+                    return;
+                };
+                series.puts[usize::from(tier != Tier::L1)].inc();
+            }
+            Event::Undecodable { cache, why } => {
+                let Some(series) = self.cache(cache) else {
+                    return;
+                };
+                series.codec_errors.inc();
+                tracing::debug!(why, "bytes in L2 are not a value of the cache");
+            }
+            Event::Applied { kind, lag } => {
+                self.applied[kind_index(kind)].inc();
+                if let Some(lag) = lag {
+                    self.lag.observe(lag.as_secs_f64());
+                }
+            }
+            Event::Announced { l2 } => {
+                self.announced[usize::from(l2)].inc();
+            }
+            Event::Gap { reason } => {
+                self.gaps.inc();
+                tracing::warn!(reason, "bus messages may be lost, L1 was dropped");
+            }
+            Event::Trust { held } => {
+                self.trusted.set(held.into());
+                tracing::info!(held, "whether L1 is trusted has changed");
+            }
+            Event::BucketRaised { bucket } => {
+                self.buckets_raised.inc();
+                tracing::warn!(
+                    bucket = bucket.0,
+                    "L2 lost writes of a bucket, its older values are refused"
+                );
+            }
+            Event::BucketBehind { .. } => {
+                self.buckets_behind.inc();
+            }
+            Event::Remote { step, ok, took } => {
+                let outcome = if ok { "ok" } else { "error" };
+                pick(&self.remote, [("command", step), ("outcome", outcome)]).inc();
+                let step = Labels([("command", step.to_owned())]);
+                self.remote_time
+                    .get_or_create(&step)
+                    .observe(took.as_secs_f64());
+            }
+        }
+    }
+}
+
+fn get_index(tier: Tier, answer: Answer) -> usize {
+    match (tier, answer) {
+        (_, Answer::Error) => 5,
+        (Tier::None, _) | (_, Answer::Miss) => 4,
+        (Tier::L1, Answer::Hit) => 0,
+        (Tier::L1, Answer::Negative) => 1,
+        (Tier::L2, Answer::Hit) => 2,
+        (Tier::L2, Answer::Negative) => 3,
+    }
+}
+
+fn load_index(outcome: LoadOutcome) -> usize {
+    match outcome {
+        LoadOutcome::Found => 0,
+        LoadOutcome::Absent => 1,
+        LoadOutcome::Failed => 2,
+        LoadOutcome::Timeout => 3,
+        LoadOutcome::Shed => 4,
+    }
+}
+
+fn lease_index(outcome: LeaseOutcome) -> usize {
+    match outcome {
+        LeaseOutcome::Granted => 0,
+        LeaseOutcome::Busy => 1,
+        LeaseOutcome::Filled => 2,
+        LeaseOutcome::Superseded => 3,
+        LeaseOutcome::Lost => 4,
+        LeaseOutcome::Released => 5,
+    }
+}
+
+fn kind_index(kind: TargetKind) -> usize {
+    match kind {
+        TargetKind::Key => 0,
+        TargetKind::Tag => 1,
+        TargetKind::Bucket => 2,
+    }
+}
