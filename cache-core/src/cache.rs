@@ -1,0 +1,193 @@
+//! `Cache<V>`: the handle that services hold.
+
+use crate::coherence::announce::Change;
+use crate::domain::Domain;
+use crate::error::Error;
+use crate::fill::offer::FillOutcome;
+use crate::fill::{Ask, Tiers};
+use crate::model::key::Key;
+use crate::model::tag::Tag;
+use crate::policy::{Policy, UnleasedSet};
+use crate::source::{Cause, Loaded, Loader, Wanted};
+use crate::strategy::cache_aside::{Hit, Lookup};
+use crate::strategy::read_through::ReadThrough;
+use crate::wire::codec::Codec;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A named set of entries with one policy, over both tiers. Clones share it.
+///
+/// Reads never fail because of Redis or NATS: without them, a cache answers from
+/// what it may still trust, and else it misses.
+pub struct Cache<V> {
+    tiers: Arc<Tiers<V>>,
+}
+
+/// What became of a value set without a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetOutcome {
+    /// Stored; every older copy is invalid.
+    Stored,
+    /// Not stored: older than what is known.
+    Superseded,
+    /// Not stored, by the policy or because L2 is away; the key is invalidated, and
+    /// the next reader loads.
+    Invalidated,
+}
+
+impl<V: Send + Sync + 'static> Cache<V> {
+    /// Opens a cache in a domain.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for a policy that contradicts itself.
+    pub fn open(domain: &Arc<Domain>, policy: Policy, codec: impl Codec<V>) -> Result<Self, Error> {
+        let tiers = Tiers::open(domain.clone(), policy, Arc::new(codec))?;
+        Ok(Self { tiers })
+    }
+
+    /// Looks a key up. On a miss the caller loads, and fills with the ticket.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for a key outside its limits, nothing else.
+    pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Lookup<V>, Error> {
+        self.get_with(key, &Ask::default()).await
+    }
+
+    /// The same, with wishes of its own.
+    ///
+    /// # Errors
+    /// As [`Cache::get`].
+    pub async fn get_with(&self, key: impl AsRef<[u8]>, ask: &Ask) -> Result<Lookup<V>, Error> {
+        Ok(self.tiers.get(Key::new(key.as_ref())?, ask).await)
+    }
+
+    /// The value of a key, loaded by `load` on a miss; `None` if the source has
+    /// none. Of all callers in the fleet that miss at once, one loads.
+    ///
+    /// The load runs to its end even if this caller goes away, since others may
+    /// wait for it.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for a key outside its limits, and the load's.
+    pub async fn get_or_load<F, Fut, L, E>(
+        &self,
+        key: impl AsRef<[u8]>,
+        load: F,
+    ) -> Result<Option<Hit<V>>, Error>
+    where
+        F: FnOnce(Wanted) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<L, E>> + Send,
+        L: Into<Loaded<V>>,
+        E: Into<Cause>,
+    {
+        let key = Key::new(key.as_ref())?;
+        let load = Box::new(move |wanted| {
+            let loading = async move {
+                match load(wanted).await {
+                    Ok(loaded) => Ok(loaded.into()),
+                    Err(cause) => Err(cause.into()),
+                }
+            };
+            Box::pin(loading) as futures_util::future::BoxFuture<'static, _>
+        });
+        self.tiers.get_or_load_hit(key, &Ask::default(), load).await
+    }
+
+    /// The same cache with a loader of its own.
+    pub fn read_through(&self, loader: impl Loader<V>) -> ReadThrough<V> {
+        ReadThrough::new(self.tiers.clone(), Arc::new(loader))
+    }
+
+    /// Invalidates a key everywhere. Call it after the source's commit. Returns
+    /// whether L2 has it already; otherwise it is repeated until L2 has.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for a key outside its limits,
+    /// [`crate::Kind::Overloaded`] when L2 is away and too many wait for it.
+    pub async fn invalidate(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
+        let key = Key::new(key.as_ref())?;
+        self.announce(Change::key(&self.tiers.policy.name, key, None))
+            .await
+    }
+
+    /// Invalidates every entry with a tag, everywhere.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Overloaded`] when L2 is away and too many wait for it.
+    pub async fn invalidate_tag(&self, tag: Tag) -> Result<bool, Error> {
+        self.announce(Change::tag(&self.tiers.policy.name, tag, None))
+            .await
+    }
+
+    /// Invalidates everything in this cache, everywhere.
+    ///
+    /// # Errors
+    /// As [`Cache::invalidate_tag`].
+    pub async fn clear(&self) -> Result<bool, Error> {
+        self.invalidate_tag(Tag::all()).await
+    }
+
+    async fn announce(&self, change: Change) -> Result<bool, Error> {
+        self.tiers.domain.announce(change).await
+    }
+
+    /// Stores a value that was not loaded under a lease, as far as the policy's
+    /// `unleased_set` allows it; invalidates the key otherwise.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for a key or value outside its limits.
+    pub async fn set(
+        &self,
+        key: impl AsRef<[u8]>,
+        loaded: impl Into<Loaded<V>>,
+        ttl: Option<Duration>,
+    ) -> Result<SetOutcome, Error> {
+        let key = Key::new(key.as_ref())?;
+        let name = &self.tiers.policy.name;
+        let outcome = match self.tiers.policy.unleased_set {
+            UnleasedSet::Invalidates => FillOutcome::NotKept,
+            UnleasedSet::Stores => {
+                let attempt = self.tiers.attempt(key);
+                self.tiers.set(&attempt, loaded.into(), ttl).await?
+            }
+        };
+        match outcome {
+            FillOutcome::Stored(as_of) => {
+                // The value stays, since it is not older than its own position;
+                // the copies in other processes go.
+                self.announce(Change::key(name, key, Some(as_of))).await?;
+                Ok(SetOutcome::Stored)
+            }
+            FillOutcome::Superseded => Ok(SetOutcome::Superseded),
+            FillOutcome::LeaseLost | FillOutcome::NotKept | FillOutcome::Unreachable => {
+                self.announce(Change::key(name, key, None)).await?;
+                Ok(SetOutcome::Invalidated)
+            }
+        }
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.tiers.policy
+    }
+
+    /// Entries and bytes in this process's L1; lags a little behind.
+    pub fn l1_size(&self) -> (u64, u64) {
+        (self.tiers.l1.entries(), self.tiers.l1.weight())
+    }
+}
+
+impl<V> Clone for Cache<V> {
+    fn clone(&self) -> Self {
+        Self {
+            tiers: self.tiers.clone(),
+        }
+    }
+}
+
+impl<V> fmt::Debug for Cache<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("tiers", &self.tiers).finish()
+    }
+}

@@ -1,0 +1,172 @@
+//! The parts of a configuration file that both services share: `[domain]`, `[l2]`,
+//! `[bus]` and `[[cache]]`.
+
+use crate::coherence::listen::{Proof, Timing};
+use crate::config::reader::Section;
+use crate::connect::{BusAt, DomainSettings, RemoteAt};
+use crate::model::key::Name;
+use crate::model::lifetime::Lifetime;
+use crate::policy::{Policy, UnleasedSet, VALUE_BYTES_MAX};
+use crate::tier::redis::Deployment;
+use std::time::Duration;
+
+const MILLI: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Reads `[domain]`, `[l2]` and `[bus]`.
+pub fn settings(file: &mut Section<'_>) -> Option<DomainSettings> {
+    let domain = file.section("domain", |section| {
+        let name = section.opt_parsed("name", |text| Name::new(text).map_err(|e| e.to_string()));
+        let proofs = [("invalidator", Proof::Invalidator), ("echo", Proof::Echo)];
+        let proof = section.word_or("trust_by", &proofs, Proof::Invalidator);
+        let usual = Timing::default();
+        let heartbeat = section.duration_or("heartbeat", 50 * MILLI..=10 * SECOND, usual.heartbeat);
+        let trust = section.duration_or("trust_for", 150 * MILLI..=60 * SECOND, usual.trust);
+        if trust < heartbeat * 3 {
+            section.complain(
+                "trust_for",
+                "it is shorter than three heartbeats, so one lost message would switch L1 off"
+                    .to_owned(),
+            );
+        }
+        let name = name.unwrap_or_else(|| DomainSettings::embedded().name);
+        Some((name, proof, Timing { heartbeat, trust }))
+    });
+    let remote = file.section("l2", remote);
+    let bus = file.section("bus", bus);
+    let (name, proof, timing) = domain?;
+    Some(DomainSettings {
+        name,
+        remote: remote?,
+        bus: bus?,
+        proof,
+        timing,
+    })
+}
+
+fn remote(section: &mut Section<'_>) -> Option<RemoteAt> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Is {
+        Memory,
+        Single,
+        Cluster,
+        Sentinel,
+    }
+    let words = [
+        ("memory", Is::Memory),
+        ("single", Is::Single),
+        ("cluster", Is::Cluster),
+        ("sentinel", Is::Sentinel),
+    ];
+    let timeout = section.duration_or("timeout", 10 * MILLI..=10 * SECOND, 200 * MILLI);
+    let urls = section.list("urls", |text| {
+        let known = ["redis://", "rediss://", "redis+unix://"];
+        let fits = known.iter().any(|scheme| text.starts_with(scheme));
+        fits.then(|| text.to_owned())
+            .ok_or_else(|| "an address looks like redis://host:6379".to_owned())
+    });
+    let service = section.opt_string("service");
+    let kind = section.word_or("kind", &words, Is::Cluster);
+    if kind == Is::Memory {
+        return Some(RemoteAt::Memory);
+    }
+    let urls = urls.unwrap_or_default();
+    let Some(first) = urls.first().cloned() else {
+        section.complain(
+            "urls",
+            "`urls` is missing: the addresses of Redis".to_owned(),
+        );
+        return None;
+    };
+    let deployment = match kind {
+        Is::Memory => return None,
+        Is::Single => Deployment::Single { url: first },
+        Is::Cluster => Deployment::Cluster { urls },
+        Is::Sentinel => {
+            let Some(service) = service else {
+                let wrong = "`service` is missing: the name of the master that sentinels know";
+                section.complain("service", wrong.to_owned());
+                return None;
+            };
+            Deployment::Sentinel { urls, service }
+        }
+    };
+    Some(RemoteAt::Redis {
+        deployment,
+        timeout,
+    })
+}
+
+fn bus(section: &mut Section<'_>) -> Option<BusAt> {
+    let memory = section.word_or("kind", &[("nats", false), ("memory", true)], false);
+    let url = section.opt_string("url");
+    let prefix = section.opt_parsed("prefix", |text| {
+        Name::new(text)
+            .map(|name| name.as_str().to_owned())
+            .map_err(|e| e.to_string())
+    });
+    if memory {
+        return Some(BusAt::Memory);
+    }
+    let Some(urls) = url else {
+        section.complain("url", "`url` is missing: the address of NATS".to_owned());
+        return None;
+    };
+    Some(BusAt::Nats {
+        urls,
+        prefix: prefix.unwrap_or_else(|| "cacheaside".to_owned()),
+    })
+}
+
+/// Reads one `[[cache]]`.
+pub fn policy(section: &mut Section<'_>) -> Option<Policy> {
+    let name = section.parsed("name", |text| {
+        Name::new(text)
+            .map(|name| name.as_str().to_owned())
+            .map_err(|e| e.to_string())
+    });
+    let usual = Policy::new("defaults").ok()?;
+    let life = usual.lifetime;
+    let ttl = section.duration_or("ttl", MILLI..=30 * DAY, life.ttl);
+    let lifetime = Lifetime {
+        ttl,
+        negative_ttl: section.duration_or(
+            "negative_ttl",
+            Duration::ZERO..=30 * DAY,
+            life.negative_ttl,
+        ),
+        l1_ttl: section.duration_or("l1_ttl", MILLI..=30 * DAY, ttl),
+        jitter: f64::from(section.integer_or("jitter_percent", 0..=100u8, 10)) / 100.0,
+    };
+    let most = VALUE_BYTES_MAX as u64;
+    let value_bytes_max =
+        section.bytes_or("value_bytes_max", 1..=most, usual.value_bytes_max as u64) as usize;
+    let sets = [
+        ("invalidates", UnleasedSet::Invalidates),
+        ("stores", UnleasedSet::Stores),
+    ];
+    let policy = Policy {
+        name: Name::new(name?).ok()?,
+        lifetime,
+        l1_bytes: section.bytes_or("l1_bytes", 0..=1 << 40, usual.l1_bytes),
+        value_bytes_max,
+        load_timeout: section.duration_or("load_timeout", MILLI..=DAY, usual.load_timeout),
+        loads_max: section.integer_or("loads_max", 1..=100_000u32, 64) as usize,
+        load_queue: section.duration_or(
+            "load_queue",
+            Duration::ZERO..=60 * SECOND,
+            usual.load_queue,
+        ),
+        lease: section.duration_or("lease", 10 * MILLI..=540 * SECOND, usual.lease),
+        wait: section.duration_or("wait", Duration::ZERO..=60 * SECOND, usual.wait),
+        unleased_set: section.word_or("unleased_set", &sets, UnleasedSet::Invalidates),
+    };
+    match policy.check() {
+        Ok(()) => Some(policy),
+        Err(error) => {
+            section.complain("name", error.to_string());
+            None
+        }
+    }
+}

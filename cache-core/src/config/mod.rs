@@ -1,0 +1,9 @@
+//! Settings: read from TOML once, checked at the border, typed ever after.
+//!
+//! A configuration file is read with [`reader::read`], which reports everything
+//! that is wrong with it at once.
+
+pub mod domain;
+pub mod reader;
+pub mod report;
+pub mod units;

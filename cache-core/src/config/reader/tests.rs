@@ -1,0 +1,227 @@
+//! What people see when a file is wrong.
+
+use super::*;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Op {
+    Insert,
+    Delete,
+}
+
+#[derive(Debug, PartialEq)]
+struct Settings {
+    stream: String,
+    wait: Duration,
+    batch: u16,
+    room: u64,
+    create: bool,
+    rules: Vec<Rule>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Rule {
+    line: usize,
+    keys: Vec<String>,
+    on: Option<Vec<Op>>,
+}
+
+fn settings(file: &mut Section<'_>) -> Option<Settings> {
+    let source = file.section("source", |source| {
+        let stream = source.string("stream");
+        let wait = source.duration_or("wait", second(1)..=second(600), second(30));
+        let batch = source.integer_or("batch", 1..=4096, 256);
+        let room = source.bytes_or("room", 1024..=1 << 30, 1 << 20);
+        let create = source.bool_or("create", false);
+        Some((stream?, wait, batch, room, create))
+    });
+    let rules = file.sections("rule", |rule| {
+        let keys = rule.list("keys", |text| match text.contains(' ') {
+            false => Ok(text.to_owned()),
+            true => Err(format!("`{text}` has a space")),
+        });
+        let on = rule.words("on", &[("insert", Op::Insert), ("delete", Op::Delete)]);
+        Some(Rule {
+            line: rule.line()?,
+            keys: keys?,
+            on,
+        })
+    });
+    let (stream, wait, batch, room, create) = source?;
+    Some(Settings {
+        stream,
+        wait,
+        batch,
+        room,
+        create,
+        rules,
+    })
+}
+
+fn second(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+fn read_settings(text: &str) -> Result<Settings, String> {
+    read("rules.toml", text, settings).map_err(|report| report.to_string())
+}
+
+#[test]
+fn a_good_file_is_read_with_its_defaults() {
+    let text = "[source]\nstream = 'CDC'\nbatch = 1_0\nroom = '2KiB'\n\n[[rule]]\nkeys = ['a']\non = ['delete']\n";
+    let expected = Settings {
+        stream: "CDC".into(),
+        wait: second(30),
+        batch: 10,
+        room: 2048,
+        create: false,
+        rules: vec![Rule {
+            line: 6,
+            keys: vec!["a".into()],
+            on: Some(vec![Op::Delete]),
+        }],
+    };
+    assert_eq!(read_settings(text), Ok(expected));
+}
+
+#[test]
+fn every_problem_is_shown_with_its_place_and_a_way_out() {
+    let text = r#"top = 1
+[source]
+straem = "hunter2"   # what follows the wrong key is not shown
+wait = "5 minutes"
+batch = 0
+room = "9GiB"
+create = "yes"
+
+[[rule]]
+keys = ["fine", "not fine", 7]
+on = ["insert", "delte"]
+"#;
+    let expected = r#"rules.toml:1:1: unknown key `top`
+  |
+1 | top
+  | ^^^
+  = help: there are source, rule
+
+rules.toml:2:1: `stream` is missing from [source]
+  |
+2 | [source]
+  | ^^^^^^^^
+
+rules.toml:3:1: unknown key `straem` in [source]
+  |
+3 | straem
+  | ^^^^^^
+  = help: did you mean `stream`?
+
+rules.toml:4:8: `wait`: `5 minutes` is no duration; write one like 500ms, 2s, 5m, 1h or 7d
+  |
+4 | wait = "5 minutes"
+  |        ^^^^^^^^^^^
+
+rules.toml:5:9: `batch`: 0 is out of range
+  |
+5 | batch = 0
+  |         ^
+  = help: it goes from 1 to 4096; the default is 256
+
+rules.toml:6:8: `room`: 9GiB is out of range
+  |
+6 | room = "9GiB"
+  |        ^^^^^^
+  = help: it goes from 1KiB to 1GiB; the default is 1MiB
+
+rules.toml:7:10: `create`: must be true or false, not a string
+  |
+7 | create = "yes"
+  |          ^^^^^
+
+rules.toml:10:17: `keys`: `not fine` has a space
+   |
+10 | keys = ["fine", "not fine"
+   |                 ^^^^^^^^^^
+
+rules.toml:10:29: `keys`: must be a string, not a whole number
+   |
+10 | keys = ["fine", "not fine", 7
+   |                             ^
+
+rules.toml:11:17: `on`: `delte` is not one of insert, delete
+   |
+11 | on = ["insert", "delte"
+   |                 ^^^^^^^
+   = help: did you mean `delete`?
+
+10 problems in rules.toml"#;
+    assert_eq!(read_settings(text).unwrap_err(), expected);
+}
+
+#[test]
+fn an_absent_table_names_its_required_keys() {
+    let expected = "rules.toml: `stream` is missing from [source]\n\n1 problem in rules.toml";
+    assert_eq!(read_settings("").unwrap_err(), expected);
+}
+
+#[test]
+fn a_table_of_another_kind_is_one_problem() {
+    let error = read_settings("source = 1\nrule = 'x'\n").unwrap_err();
+    assert!(error.contains("`source`: must be a table, as under [source], not a whole number"));
+    assert!(error.contains("`rule`: must be tables, each under [[rule]], not a string"));
+    assert!(error.ends_with("2 problems in rules.toml"), "{error}");
+}
+
+#[test]
+fn mistakes_of_syntax_come_alone_and_all_at_once() {
+    let error = read_settings("[source]\nstream = \nwait = oops\n").unwrap_err();
+    assert!(error.contains("rules.toml:2:10: "), "{error}");
+    assert!(error.contains("rules.toml:3:8: "), "{error}");
+    assert!(!error.contains("missing from"), "{error}");
+}
+
+#[test]
+fn nested_tables_are_named_as_toml_writes_them() {
+    let report = read("f", "[a.b]\nx = 1\n[[a.c]]\n[a.c.d]\ny = 1\n", |file| {
+        file.section("a", |a| {
+            let _ = a.section("b", |_| Some(()));
+            let _ = a.sections("c", |c| c.section("d", |_| Some(())));
+            Some(())
+        })
+    });
+    let text = report.unwrap_err().to_string();
+    assert!(text.contains("unknown key `x` in [a.b]"), "{text}");
+    assert!(text.contains("unknown key `y` in [a.c.d]"), "{text}");
+}
+
+#[test]
+fn limits_hold_for_files_and_lists() {
+    let long = format!("#{}", "x".repeat(FILE_BYTES_MAX));
+    assert!(
+        read_settings(&long)
+            .unwrap_err()
+            .contains("larger than 1MiB")
+    );
+    let many = format!(
+        "[source]\nstream='x'\n[[rule]]\nkeys=[{}]",
+        "'a',".repeat(LIST_MAX + 1)
+    );
+    let error = read_settings(&many).unwrap_err();
+    assert!(
+        error.contains("`keys`: has more than 1024 elements"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_parser_can_complain_about_a_value_or_a_table() {
+    let report = read("f", "[a]\nx = 'no'\n", |file| {
+        file.section("a", |a| {
+            let _ = a.opt_string("x");
+            a.complain("x", "x is never right".to_owned());
+            a.complain("absent", format!("{} is odd", a.title()));
+            Some(())
+        })
+    });
+    let text = report.unwrap_err().to_string();
+    assert!(text.contains("f:2:5: x is never right"), "{text}");
+    assert!(text.contains("f:1:1: [a] is odd"), "{text}");
+}

@@ -1,0 +1,136 @@
+//! The load itself: one per key per process, bounded in number and time, safe
+//! against a loader that panics and against callers that go away.
+
+use super::probe::Probe;
+use super::{Ask, Attempt, Flown, Served, Tiers};
+use crate::error::{Error, Kind};
+use crate::event::{Event, LoadOutcome, Tier};
+use crate::flight::single::{Lead, Part};
+use crate::model::key::Key;
+use crate::source::{Cause, Loaded, Wanted};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::task::AbortOnDropHandle;
+
+/// A load that can be run once.
+pub type Load<V> = Box<dyn FnOnce(Wanted) -> BoxFuture<'static, Result<Loaded<V>, Cause>> + Send>;
+
+impl<V: Send + Sync + 'static> Tiers<V> {
+    /// Answers from the tiers, or loads.
+    ///
+    /// # Errors
+    /// The load's, see [`Kind`]. Trouble of L2 or the bus is none.
+    pub(crate) async fn get_or_load(
+        self: &Arc<Self>,
+        key: Key<'_>,
+        ask: &Ask,
+        load: Load<V>,
+    ) -> Flown<V> {
+        let flown = match self.look(self.space.hash(key), key.bytes(), ask.at_least) {
+            Some(served) => Ok(served),
+            None => self.fly(key, ask, load).await,
+        };
+        self.answered(&flown);
+        flown
+    }
+
+    async fn fly(self: &Arc<Self>, key: Key<'_>, ask: &Ask, load: Load<V>) -> Flown<V> {
+        loop {
+            let attempt = self.attempt(key);
+            let flights = &self.flights;
+            match flights.join(&attempt.key, attempt.hash, attempt.ticket, ask.at_least) {
+                Part::Lead(lead) => {
+                    let follow = lead.follow();
+                    // On a task of its own: the flight goes on when the caller
+                    // that happened to lead it goes away.
+                    tokio::spawn(self.clone().lead(attempt, *ask, load, lead));
+                    return match follow.wait().await {
+                        Some(flown) => flown,
+                        None => Err(self.load_error(Kind::LoadPanicked)),
+                    };
+                }
+                Part::Follow(follow) => {
+                    if let Some(flown) = follow.wait().await {
+                        self.observe(Event::Coalesced { cache: self.id });
+                        return flown;
+                    }
+                }
+                Part::Full => return Err(self.load_error(Kind::Overloaded)),
+            }
+        }
+    }
+
+    async fn lead(
+        self: Arc<Self>,
+        attempt: Attempt,
+        ask: Ask,
+        load: Load<V>,
+        lead: Lead<Flown<V>>,
+    ) {
+        // Look in L1 AGAIN. Without it, two callers can load one after the other:
+        // 1. A and B both miss in L1
+        // 2. A leads, loads, keeps the value, and its flight ends
+        // 3. B comes to join, finds no flight, and leads a second one
+        let flown = match self.look(attempt.hash, &attempt.key, ask.at_least) {
+            Some(served) => Ok(served),
+            None => self.probe_or_load(&attempt, &ask, load).await,
+        };
+        lead.finish(flown);
+    }
+
+    async fn probe_or_load(&self, attempt: &Attempt, ask: &Ask, load: Load<V>) -> Flown<V> {
+        let grant = match self.probe(attempt, ask).await {
+            Probe::Found(served) => return Ok(served),
+            Probe::Granted(grant) => Some(grant),
+            Probe::Busy(_) | Probe::NoLease => None,
+        };
+        let loaded = self.run_load(attempt, load).await?;
+        let (held, _) = self.offer(attempt, grant, loaded, None).await?;
+        Ok(Served {
+            held,
+            tier: Tier::None,
+        })
+    }
+
+    /// Runs a load within the limits of the policy.
+    async fn run_load(&self, attempt: &Attempt, load: Load<V>) -> Result<Loaded<V>, Error> {
+        let clock = self.domain.clock();
+        let began = clock.now();
+        let turn = tokio::time::timeout(self.policy.load_queue, self.loads.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            self.loaded(LoadOutcome::Shed, clock.now().since(began));
+            return Err(self.load_error(Kind::Overloaded));
+        };
+        let began = clock.now();
+        let wanted = Wanted::new(attempt.key.clone());
+        // On a task of its own, so that a panic stays there.
+        let running = AbortOnDropHandle::new(tokio::spawn(load(wanted)));
+        let result = match tokio::time::timeout(self.policy.load_timeout, running).await {
+            Err(_) => Err(self.load_error(Kind::LoadTimeout)),
+            Ok(Err(_)) => Err(self.load_error(Kind::LoadPanicked)),
+            Ok(Ok(Err(cause))) => Err(self.load_error(Kind::LoadFailed).because(cause)),
+            Ok(Ok(Ok(loaded))) => Ok(loaded),
+        };
+        let outcome = match &result {
+            Ok(loaded) if loaded.value.is_some() => LoadOutcome::Found,
+            Ok(_) => LoadOutcome::Absent,
+            Err(error) if error.kind() == Kind::LoadTimeout => LoadOutcome::Timeout,
+            Err(_) => LoadOutcome::Failed,
+        };
+        self.loaded(outcome, clock.now().since(began));
+        result
+    }
+
+    fn loaded(&self, outcome: LoadOutcome, took: Duration) {
+        self.observe(Event::Load {
+            cache: self.id,
+            outcome,
+            took,
+        });
+    }
+
+    fn load_error(&self, kind: Kind) -> Error {
+        Error::new(kind, "loading a value", self.policy.name.as_str())
+    }
+}

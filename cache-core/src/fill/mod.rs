@@ -1,0 +1,233 @@
+//! The one way a value enters the tiers: look in L1, look in L2, take a lease,
+//! load, offer to L2, and only then keep it in L1.
+//!
+//! Everything that decides whether a value may be kept is taken BEFORE the first
+//! read outside this process, in an [`Attempt`]. Whoever moves that line breaks
+//! the design.
+
+pub mod load;
+pub mod offer;
+pub mod probe;
+
+use crate::domain::Domain;
+use crate::error::Error;
+use crate::event::{Answer, CacheId, Event, Tier};
+use crate::flight::single::Flights;
+use crate::guard::fence::Ticket;
+use crate::guard::horizon::Snapshot;
+use crate::model::entry::Entry;
+use crate::model::key::{Address, Key, KeyHash, KeySpace};
+use crate::model::position::Position;
+use crate::policy::Policy;
+use crate::tier::l1::{Held, L1, Look, weight};
+use crate::tier::tags::TagFloors;
+use crate::wire::codec::Codec;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// What one flight ends with, for all who waited.
+pub type Flown<V> = Result<Served<V>, Error>;
+
+/// An entry and the tier it came from; [`Tier::None`] is the source.
+pub struct Served<V> {
+    /// The entry.
+    pub held: Arc<Held<V>>,
+    /// Where it was found.
+    pub tier: Tier,
+}
+
+/// One cache of this process: its tiers, and what guards them.
+pub struct Tiers<V> {
+    pub(crate) domain: Arc<Domain>,
+    pub(crate) policy: Policy,
+    pub(crate) id: CacheId,
+    pub(crate) space: KeySpace,
+    pub(crate) l1: Arc<L1<V>>,
+    pub(crate) tags: TagFloors,
+    pub(crate) codec: Arc<dyn Codec<V>>,
+    pub(crate) flights: Arc<Flights<Flown<V>>>,
+    pub(crate) loads: Semaphore,
+}
+
+/// What was taken before the first outside read of one caller.
+#[derive(Debug)]
+pub struct Attempt {
+    pub(crate) key: Arc<[u8]>,
+    pub(crate) hash: KeyHash,
+    pub(crate) address: Address,
+    pub(crate) ticket: Ticket,
+    pub(crate) tag_changes: u64,
+    pub(crate) known: Snapshot,
+}
+
+/// What one read asks for beyond the key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// The smallest as-of that will do: a position from an own write.
+    pub at_least: Position,
+    /// How long to wait for another's load; `None` is the policy's.
+    pub wait: Option<Duration>,
+}
+
+impl<V: Send + Sync + 'static> Tiers<V> {
+    /// The tiers of a cache that has just been opened.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for a policy that contradicts itself.
+    pub fn open(
+        domain: Arc<Domain>,
+        policy: Policy,
+        codec: Arc<dyn Codec<V>>,
+    ) -> Result<Arc<Self>, Error> {
+        policy.check()?;
+        let space = KeySpace::new(domain.name().clone(), policy.name.clone());
+        let longest = policy.lifetime.l1_ttl.max(policy.lifetime.negative_ttl);
+        let l1 = Arc::new(L1::new(policy.l1_bytes, longest));
+        domain.applier().add(policy.name.clone(), l1.clone());
+        let tags = TagFloors::new(
+            space.clone(),
+            domain.remote().clone(),
+            domain.fence().clone(),
+            domain.horizon().clone(),
+        );
+        let tiers = Arc::new(Self {
+            id: domain.observer().register(&policy.name),
+            loads: Semaphore::new(policy.loads_max),
+            domain,
+            policy,
+            space,
+            l1,
+            tags,
+            codec,
+            flights: Flights::new(),
+        });
+        tiers.keep_tidy();
+        Ok(tiers)
+    }
+
+    /// Takes everything that must be older than the first outside read.
+    pub(crate) fn attempt(&self, key: Key<'_>) -> Attempt {
+        let hash = self.space.hash(key);
+        let ticket = self.domain.fence().ticket(hash);
+        Attempt {
+            key: key.bytes().into(),
+            hash,
+            address: self.space.address(key),
+            ticket,
+            tag_changes: self.l1.tag_changes(),
+            known: self.domain.horizon().snapshot(),
+        }
+    }
+
+    /// Looks in L1: no await, no lock of ours, no allocation.
+    pub(crate) fn look(&self, hash: KeyHash, key: &[u8], at_least: Position) -> Option<Served<V>> {
+        let now = self.domain.clock().now();
+        if !self.domain.trust().holds(now) {
+            return None;
+        }
+        let held = match self.l1.look(hash, key, self.domain.fence(), now) {
+            Look::Hit(held) => held,
+            Look::CheckTags(held) => {
+                // The count first: a tag that changes during the check is checked
+                // again by the next reader.
+                let changes = self.l1.tag_changes();
+                if self.tags.admits_known(&held.entry.stamps) != Some(true) {
+                    return None;
+                }
+                held.tags_checked.fetch_max(changes, Ordering::AcqRel);
+                held
+            }
+            Look::Miss => return None,
+        };
+        (held.entry.as_of >= at_least).then_some(Served {
+            held,
+            tier: Tier::L1,
+        })
+    }
+
+    /// An entry as this process holds it; `encoded` is the size of its value.
+    pub(crate) fn held(&self, attempt: &Attempt, entry: Entry<V>, encoded: usize) -> Arc<Held<V>> {
+        let remaining = entry.remaining(self.domain.clock().wall_ms());
+        let stay = remaining.min(self.policy.lifetime.l1_ttl);
+        Arc::new(Held {
+            key: attempt.key.clone(),
+            expires: self.domain.clock().now().after(stay),
+            ticket: attempt.ticket,
+            tags_checked: AtomicU64::new(attempt.tag_changes),
+            weight: weight(&attempt.key, encoded),
+            entry,
+        })
+    }
+
+    /// Keeps what L2 accepted or served, if nothing was invalidated meanwhile. If
+    /// something is just now, the ticket inside makes the entry worthless.
+    pub(crate) fn keep(&self, attempt: &Attempt, held: &Arc<Held<V>>) {
+        if self.domain.fence().holds(attempt.hash, attempt.ticket) {
+            self.l1.put(attempt.hash, held.clone());
+            self.observe(Event::Put {
+                cache: self.id,
+                tier: Tier::L1,
+            });
+        }
+    }
+
+    /// Counts how a read was answered.
+    pub(crate) fn answered(&self, flown: &Flown<V>) {
+        let (tier, answer) = match flown {
+            Err(_) => (Tier::None, Answer::Error),
+            Ok(served) if served.tier == Tier::None => (Tier::None, Answer::Miss),
+            Ok(served) if served.held.entry.value.is_none() => (served.tier, Answer::Negative),
+            Ok(served) => (served.tier, Answer::Hit),
+        };
+        self.observe(Event::Get {
+            cache: self.id,
+            tier,
+            answer,
+        });
+    }
+
+    pub(crate) fn observe(&self, event: Event<'_>) {
+        self.domain.observer().observe(&event);
+    }
+
+    /// moka does its housekeeping in its callers' time unless somebody else does.
+    fn keep_tidy(&self) {
+        const EVERY: Duration = Duration::from_millis(100);
+        let l1 = self.l1.clone();
+        self.domain.run(async move {
+            loop {
+                tokio::time::sleep(EVERY).await;
+                l1.tidy_up();
+            }
+        });
+    }
+}
+
+impl<V> Clone for Served<V> {
+    fn clone(&self) -> Self {
+        Self {
+            held: self.held.clone(),
+            tier: self.tier,
+        }
+    }
+}
+
+impl<V> fmt::Debug for Served<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Served")
+            .field("as_of", &self.held.entry.as_of)
+            .field("tier", &self.tier)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<V> fmt::Debug for Tiers<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tiers")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,219 @@
+//! The offer of a loaded value: to L2 first, and to L1 only what L2 accepted.
+
+use super::probe::Grant;
+use super::{Attempt, Tiers};
+use crate::error::{Error, Kind};
+use crate::event::{Event, LeaseOutcome, Tier};
+use crate::model::as_of::AsOf;
+use crate::model::entry::{Entry, Stamp};
+use crate::model::lifetime::UNKNOWN_TTL_MAX;
+use crate::model::position::Position;
+use crate::model::tag::{TAGS_MAX, Tag};
+use crate::source::Loaded;
+use crate::tier::l1::Held;
+use crate::tier::{Filled, Offer};
+use crate::wire::envelope;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What became of a value offered to the cache. The caller has its value either
+/// way; only [`FillOutcome::Stored`] is kept for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FillOutcome {
+    /// Stored, with this as-of.
+    Stored(Position),
+    /// An invalidation came after the lease; the value may be old.
+    Superseded,
+    /// There was no lease, it ran out, or an invalidation took it.
+    LeaseLost,
+    /// The policy does not keep such a value (an absence of unknown age).
+    NotKept,
+    /// L2 could not be reached.
+    Unreachable,
+}
+
+impl<V: Send + Sync + 'static> Tiers<V> {
+    /// Offers what was loaded under a lease. Returns the entry, kept or not.
+    ///
+    /// # Errors
+    /// [`Kind::Encode`] or [`Kind::Invalid`] for a value that cannot be stored;
+    /// the lease is given back.
+    pub(crate) async fn offer(
+        &self,
+        attempt: &Attempt,
+        grant: Option<Grant>,
+        loaded: Loaded<V>,
+        ttl: Option<Duration>,
+    ) -> Result<(Arc<Held<V>>, FillOutcome), Error> {
+        let as_of = loaded.as_of;
+        let body = self.encode(&loaded)?;
+        let granted = grant.as_ref().map_or(Position::ZERO, |grant| grant.as_of);
+        let mut entry = self.entry(attempt, loaded, granted, ttl)?;
+        let not_kept = as_of == AsOf::Unknown && entry.value.is_none();
+        let outcome = match grant {
+            _ if not_kept => FillOutcome::NotKept,
+            None => FillOutcome::LeaseLost,
+            Some(grant) => self.offer_to_l2(attempt, grant, &entry, as_of, &body).await,
+        };
+        if let FillOutcome::Stored(as_of) = outcome {
+            entry.as_of = as_of;
+        }
+        let held = self.held(attempt, entry, body.len());
+        if let FillOutcome::Stored(_) = outcome {
+            self.keep(attempt, &held);
+        }
+        Ok((held, outcome))
+    }
+
+    fn encode(&self, loaded: &Loaded<V>) -> Result<Bytes, Error> {
+        let Some(value) = &loaded.value else {
+            return Ok(Bytes::new());
+        };
+        let name = self.policy.name.as_str();
+        let body = self
+            .codec
+            .encode(value)
+            .map_err(|error| Error::new(Kind::Encode, "encoding a value", name).because(error.0))?;
+        let most = self.policy.value_bytes_max;
+        if body.len() > most {
+            return Err(
+                Error::new(Kind::Invalid, "storing a value", name).hint(format!(
+                    "it has {} bytes, and the policy's `value_bytes_max` is {most}",
+                    body.len()
+                )),
+            );
+        }
+        Ok(body)
+    }
+
+    fn entry(
+        &self,
+        attempt: &Attempt,
+        loaded: Loaded<V>,
+        granted: Position,
+        ttl: Option<Duration>,
+    ) -> Result<Entry<V>, Error> {
+        let drawn = self
+            .policy
+            .lifetime
+            .draw(loaded.value.is_none(), self.domain.random().share());
+        let ttl = ttl.unwrap_or(drawn);
+        let ttl = match loaded.as_of {
+            AsOf::Unknown => ttl.min(UNKNOWN_TTL_MAX),
+            _ => ttl,
+        };
+        let mut tags = loaded.tags;
+        tags.sort_unstable();
+        tags.dedup();
+        if tags.len() > TAGS_MAX {
+            return Err(
+                Error::new(Kind::Invalid, "storing a value", self.policy.name.as_str()).hint(
+                    format!("it has {} tags, {TAGS_MAX} are allowed", tags.len()),
+                ),
+            );
+        }
+        let stamp = |tag: Tag| Stamp {
+            as_of: attempt.known.as_of(self.space.tag_hash(&tag).bucket()),
+            tag,
+        };
+        Ok(Entry {
+            value: loaded.value,
+            as_of: match loaded.as_of {
+                AsOf::Position(position) => position,
+                AsOf::Leased | AsOf::Unknown => granted,
+            },
+            stamps: std::iter::once(Tag::all()).chain(tags).map(stamp).collect(),
+            stored_ms: self.domain.clock().wall_ms(),
+            ttl,
+        })
+    }
+
+    async fn offer_to_l2(
+        &self,
+        attempt: &Attempt,
+        grant: Grant,
+        entry: &Entry<V>,
+        as_of: AsOf,
+        body: &Bytes,
+    ) -> FillOutcome {
+        // A tag may have been invalidated during the load; then nobody would be
+        // served this value, and the lease is better given back.
+        let believe = self.domain.trust().holds(self.domain.clock().now());
+        if !self.tags.admits(&entry.stamps, believe).await {
+            self.leased(LeaseOutcome::Superseded);
+            return FillOutcome::Superseded;
+        }
+        let sealed = envelope::seal(self.label(attempt), &bytes_of(entry, body));
+        let offer = Offer {
+            token: Some(grant.token),
+            as_of: match as_of {
+                AsOf::Position(position) => Some(position),
+                AsOf::Leased | AsOf::Unknown => None,
+            },
+            body: sealed,
+            ttl: entry.ttl,
+        };
+        let filled = self.domain.remote().fill(&attempt.address, offer).await;
+        if filled.is_ok() {
+            grant.spend();
+        }
+        let (lease, outcome) = match filled {
+            Ok(Filled::Stored { as_of }) => {
+                self.observe(Event::Put {
+                    cache: self.id,
+                    tier: Tier::L2,
+                });
+                (LeaseOutcome::Filled, FillOutcome::Stored(as_of))
+            }
+            Ok(Filled::Superseded { .. }) => (LeaseOutcome::Superseded, FillOutcome::Superseded),
+            Ok(Filled::LeaseLost) => (LeaseOutcome::Lost, FillOutcome::LeaseLost),
+            Err(_) => (LeaseOutcome::Lost, FillOutcome::Unreachable),
+        };
+        self.leased(lease);
+        outcome
+    }
+
+    /// Stores a value without a lease, as far as the policy allows it.
+    ///
+    /// # Errors
+    /// As [`Tiers::offer`].
+    pub(crate) async fn set(
+        &self,
+        attempt: &Attempt,
+        loaded: Loaded<V>,
+        ttl: Option<Duration>,
+    ) -> Result<FillOutcome, Error> {
+        let body = self.encode(&loaded)?;
+        let as_of = match loaded.as_of {
+            AsOf::Position(position) => Some(position),
+            AsOf::Leased | AsOf::Unknown => None,
+        };
+        let entry = self.entry(attempt, loaded, Position::ZERO, ttl)?;
+        let offer = Offer {
+            token: None,
+            as_of,
+            body: envelope::seal(self.label(attempt), &bytes_of(&entry, &body)),
+            ttl: entry.ttl,
+        };
+        Ok(
+            match self.domain.remote().fill(&attempt.address, offer).await {
+                Ok(Filled::Stored { as_of }) => FillOutcome::Stored(as_of),
+                Ok(Filled::Superseded { .. }) => FillOutcome::Superseded,
+                Ok(Filled::LeaseLost) => FillOutcome::LeaseLost,
+                Err(_) => FillOutcome::Unreachable,
+            },
+        )
+    }
+}
+
+/// The entry with its encoded value in place of the value.
+fn bytes_of<V>(entry: &Entry<V>, body: &Bytes) -> Entry<Bytes> {
+    Entry {
+        value: entry.value.is_some().then(|| body.clone()),
+        as_of: entry.as_of,
+        stamps: entry.stamps.clone(),
+        stored_ms: entry.stored_ms,
+        ttl: entry.ttl,
+    }
+}

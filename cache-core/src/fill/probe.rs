@@ -1,0 +1,224 @@
+//! The look into L2, and the lease when it holds nothing that may be served.
+
+use super::{Ask, Attempt, Served, Tiers};
+use crate::domain::Domain;
+use crate::event::{Event, LeaseOutcome, Tier};
+use crate::model::key::Address;
+use crate::model::position::Position;
+use crate::tier::l1::Held;
+use crate::tier::{Leased, Reading, Record, Token};
+use crate::wire::envelope::{self, Label, Unreadable};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The first and the longest pause between two looks at what another loads.
+const POLL_MIN: Duration = Duration::from_millis(2);
+const POLL_MAX: Duration = Duration::from_millis(50);
+/// How often a value may come and go between our read and our lease before the
+/// reader takes the source instead.
+const TURNS_MAX: u32 = 8;
+
+/// What a look into L2 ended with.
+#[derive(Debug)]
+pub(crate) enum Probe<V> {
+    /// A value that may be served.
+    Found(Served<V>),
+    /// Nothing, and the right to load.
+    Granted(Grant),
+    /// Nothing, and another loads, for at most this much longer.
+    Busy(Duration),
+    /// L2 cannot be asked or believed: whoever loads stores nothing.
+    NoLease,
+}
+
+/// The right to load one key. Given back when dropped unused.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    pub(crate) token: Token,
+    /// The as-of of a value read from the primary from here on.
+    pub(crate) as_of: Position,
+    domain: Arc<Domain>,
+    address: Address,
+    spent: bool,
+}
+
+/// What a reading is worth.
+enum Worth<V> {
+    Good(Arc<Held<V>>),
+    /// Nothing usable; a value with this as-of was turned down.
+    Nothing(Option<Position>),
+    /// The bucket cannot be believed.
+    Distrusted,
+}
+
+impl<V: Send + Sync + 'static> Tiers<V> {
+    /// Looks into L2; takes the lease on a miss, or waits for who holds it.
+    pub(crate) async fn probe(&self, attempt: &Attempt, ask: &Ask) -> Probe<V> {
+        let clock = self.domain.clock();
+        let give_up = clock.now().after(ask.wait.unwrap_or(self.policy.wait));
+        let mut pause = POLL_MIN;
+        let mut turns = 0;
+        loop {
+            let Ok(reading) = self.domain.remote().read(&attempt.address).await else {
+                return Probe::NoLease;
+            };
+            let refused = match self.examine(attempt, ask, reading).await {
+                Worth::Good(held) => {
+                    self.keep(attempt, &held);
+                    return Probe::Found(Served {
+                        held,
+                        tier: Tier::L2,
+                    });
+                }
+                Worth::Nothing(refused) => refused,
+                Worth::Distrusted => return Probe::NoLease,
+            };
+            match self.lease(attempt, refused).await {
+                Leasing::Granted(grant) => return Probe::Granted(grant),
+                Leasing::Busy(remaining) => {
+                    if clock.now() >= give_up {
+                        return Probe::Busy(remaining);
+                    }
+                    tokio::time::sleep(pause.min(remaining.max(POLL_MIN))).await;
+                    pause = (pause * 2).min(POLL_MAX);
+                }
+                Leasing::Present if turns < TURNS_MAX => turns += 1,
+                Leasing::Present | Leasing::None => return Probe::NoLease,
+            }
+        }
+    }
+
+    async fn examine(&self, attempt: &Attempt, ask: &Ask, reading: Reading) -> Worth<V> {
+        let bucket = attempt.address.bucket;
+        let Some(watermark) = reading.watermark else {
+            return Worth::Distrusted;
+        };
+        if !self.domain.horizon().admits(bucket, &watermark) {
+            self.observe(Event::BucketBehind { bucket });
+            self.domain.report_behind(bucket);
+            return Worth::Distrusted;
+        }
+        if reading.garbage {
+            self.undecodable("not a record");
+        }
+        let Some(Record::Value { as_of, body }) = reading.record else {
+            return Worth::Nothing(None);
+        };
+        if as_of < watermark.floor {
+            return Worth::Nothing(None);
+        }
+        let entry = match envelope::open(self.label(attempt), as_of, &body) {
+            Ok(entry) => entry,
+            Err(why) => {
+                self.undecodable(reason(why));
+                return Worth::Nothing(Some(as_of));
+            }
+        };
+        let expired = entry.remaining(self.domain.clock().wall_ms()).is_zero();
+        if as_of < ask.at_least || expired {
+            return Worth::Nothing(Some(as_of));
+        }
+        let believe = self.domain.trust().holds(self.domain.clock().now());
+        if !self.tags.admits(&entry.stamps, believe).await {
+            return Worth::Nothing(Some(as_of));
+        }
+        let encoded = body.len();
+        match entry.try_map(|bytes| self.codec.decode(&bytes)) {
+            Ok(entry) => Worth::Good(self.held(attempt, entry, encoded)),
+            Err(_) => {
+                self.undecodable("the codec refused it");
+                Worth::Nothing(Some(as_of))
+            }
+        }
+    }
+
+    async fn lease(&self, attempt: &Attempt, refused: Option<Position>) -> Leasing {
+        let token = Token(self.domain.random().next());
+        let remote = self.domain.remote();
+        let leased = remote
+            .lease(&attempt.address, token, self.policy.lease, refused)
+            .await;
+        match leased {
+            Ok(Leased::Granted { as_of, .. }) => {
+                self.leased(LeaseOutcome::Granted);
+                Leasing::Granted(Grant {
+                    token,
+                    as_of,
+                    domain: self.domain.clone(),
+                    address: attempt.address.clone(),
+                    spent: false,
+                })
+            }
+            Ok(Leased::Busy { remaining }) => {
+                self.leased(LeaseOutcome::Busy);
+                Leasing::Busy(remaining)
+            }
+            Ok(Leased::Present) => Leasing::Present,
+            Ok(Leased::NoWatermark) | Err(_) => Leasing::None,
+        }
+    }
+
+    pub(crate) fn label(&self, attempt: &Attempt) -> Label {
+        Label {
+            codec: self.codec.id(),
+            fingerprint: self.codec.fingerprint(),
+            key: attempt.hash,
+        }
+    }
+
+    pub(crate) fn leased(&self, outcome: LeaseOutcome) {
+        self.observe(Event::Lease {
+            cache: self.id,
+            outcome,
+        });
+    }
+
+    fn undecodable(&self, why: &'static str) {
+        self.observe(Event::Undecodable {
+            cache: self.id,
+            why,
+        });
+    }
+}
+
+/// The answer to one request for a lease.
+enum Leasing {
+    Granted(Grant),
+    Busy(Duration),
+    Present,
+    None,
+}
+
+impl Grant {
+    /// The lease is used up: L2 has taken the value or refused it.
+    pub(crate) fn spend(mut self) {
+        self.spent = true;
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        if self.spent {
+            return;
+        }
+        let (remote, address, token) = (
+            self.domain.remote().clone(),
+            self.address.clone(),
+            self.token,
+        );
+        self.domain.run(async move {
+            // Without an answer the lease ends by itself.
+            let _ = remote.release(&address, token).await;
+        });
+    }
+}
+
+fn reason(why: Unreadable) -> &'static str {
+    match why {
+        Unreadable::Version => "another format version",
+        Unreadable::Codec => "another codec, type or schema",
+        Unreadable::Key => "another key's value",
+        Unreadable::Shape => "cut off or not an envelope",
+        Unreadable::Checksum => "the checksum does not fit",
+    }
+}

@@ -1,0 +1,3 @@
+//! One load per key per process.
+
+pub mod single;

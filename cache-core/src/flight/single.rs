@@ -1,0 +1,272 @@
+//! Singleflight (groupcache's word): of all callers that miss one key, one leads
+//! and the others wait for what it finds.
+//!
+//! A flight's identity includes the key's fence ticket. A caller that arrives
+//! after an invalidation holds a newer ticket, and so never joins a flight that
+//! began before it:
+//!
+//! 1. A leads with ticket 4 and reads the old row
+//! 2. the row changes, the invalidation makes the ticket 5
+//! 3. B asks, finds no flight with ticket 5, and leads one of its own
+//!
+//! A leader that goes away, by a drop or a panic, leaves no one waiting for ever:
+//! its [`Lead`] says so when it is dropped, and the followers elect another.
+
+use crate::guard::fence::Ticket;
+use crate::model::key::KeyHash;
+use crate::model::position::Position;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::watch;
+
+/// The most callers that may wait for others in one cache.
+pub const WAITERS_MAX: usize = 65_536;
+const SHARDS: usize = 32;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Identity {
+    key: Arc<[u8]>,
+    ticket: Ticket,
+    at_least: Position,
+}
+
+#[derive(Clone, Debug)]
+enum State<T> {
+    Running,
+    Done(T),
+    Abandoned,
+}
+
+/// The flights of one cache.
+pub struct Flights<T> {
+    shards: [Mutex<HashMap<Identity, watch::Receiver<State<T>>>>; SHARDS],
+    waiters: AtomicUsize,
+}
+
+/// A caller's part in a flight.
+#[derive(Debug)]
+pub enum Part<T: Clone> {
+    /// It does the work.
+    Lead(Lead<T>),
+    /// It waits.
+    Follow(Follow<T>),
+    /// Too many wait already.
+    Full,
+}
+
+/// The duty to finish a flight.
+pub struct Lead<T: Clone> {
+    flights: Arc<Flights<T>>,
+    shard: usize,
+    identity: Identity,
+    state: watch::Sender<State<T>>,
+}
+
+/// A place among those who wait.
+pub struct Follow<T: Clone> {
+    flights: Arc<Flights<T>>,
+    state: watch::Receiver<State<T>>,
+}
+
+impl<T: Clone> Flights<T> {
+    /// No flights.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            waiters: AtomicUsize::new(0),
+        })
+    }
+
+    /// Joins the flight of a key under a ticket, or begins it. A caller that asks
+    /// for a younger value than others does not share theirs.
+    pub fn join(
+        self: &Arc<Self>,
+        key: &Arc<[u8]>,
+        hash: KeyHash,
+        ticket: Ticket,
+        at_least: Position,
+    ) -> Part<T> {
+        let identity = Identity {
+            key: key.clone(),
+            ticket,
+            at_least,
+        };
+        let shard = hash.0 as usize % SHARDS;
+        match self.shards[shard].lock().entry(identity) {
+            Entry::Occupied(flight) => {
+                if self.waiters.fetch_add(1, Ordering::AcqRel) >= WAITERS_MAX {
+                    self.waiters.fetch_sub(1, Ordering::AcqRel);
+                    return Part::Full;
+                }
+                Part::Follow(Follow {
+                    flights: self.clone(),
+                    state: flight.get().clone(),
+                })
+            }
+            Entry::Vacant(place) => {
+                let (sender, receiver) = watch::channel(State::Running);
+                let identity = place.key().clone();
+                place.insert(receiver);
+                Part::Lead(Lead {
+                    flights: self.clone(),
+                    shard,
+                    identity,
+                    state: sender,
+                })
+            }
+        }
+    }
+
+    /// How many flights are under way.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<T: Clone> Lead<T> {
+    /// A place among those who wait, for the caller whose work runs elsewhere.
+    pub fn follow(&self) -> Follow<T> {
+        self.flights.waiters.fetch_add(1, Ordering::AcqRel);
+        Follow {
+            flights: self.flights.clone(),
+            state: self.state.subscribe(),
+        }
+    }
+
+    /// Ends the flight with what was found.
+    pub fn finish(self, found: T) {
+        self.state.send_replace(State::Done(found));
+    }
+}
+
+impl<T: Clone> Drop for Lead<T> {
+    fn drop(&mut self) {
+        // The flight leaves the map first: whoever is woken below and joins again
+        // must not find it.
+        self.flights.shards[self.shard]
+            .lock()
+            .remove(&self.identity);
+        self.state.send_if_modified(|state| {
+            let running = matches!(state, State::Running);
+            if running {
+                *state = State::Abandoned;
+            }
+            running
+        });
+    }
+}
+
+impl<T: Clone> Follow<T> {
+    /// Waits; `None` means that the leader went away: join again.
+    pub async fn wait(mut self) -> Option<T> {
+        let ended = self
+            .state
+            .wait_for(|state| !matches!(state, State::Running))
+            .await;
+        match &*ended.ok()? {
+            State::Done(found) => Some(found.clone()),
+            State::Running | State::Abandoned => None,
+        }
+    }
+}
+
+impl<T: Clone> Drop for Follow<T> {
+    fn drop(&mut self) {
+        self.flights.waiters.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl<T> fmt::Debug for Flights<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flights").finish_non_exhaustive()
+    }
+}
+
+impl<T: Clone> fmt::Debug for Lead<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lead")
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Clone> fmt::Debug for Follow<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follow").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::fence::Fence;
+
+    const HASH: KeyHash = KeyHash(7);
+
+    fn join(flights: &Arc<Flights<u32>>, fence: &Fence) -> Part<u32> {
+        let key: Arc<[u8]> = b"k".as_slice().into();
+        flights.join(&key, HASH, fence.ticket(HASH), Position::ZERO)
+    }
+
+    #[tokio::test]
+    async fn followers_get_what_the_leader_found() {
+        let (flights, fence) = (Flights::new(), Fence::new());
+        let Part::Lead(lead) = join(&flights, &fence) else {
+            panic!("first one leads")
+        };
+        let Part::Follow(follow) = join(&flights, &fence) else {
+            panic!("second one follows")
+        };
+        lead.finish(42);
+        assert_eq!(follow.wait().await, Some(42));
+        assert!(flights.is_empty());
+        assert!(
+            matches!(join(&flights, &fence), Part::Lead(_)),
+            "it is over"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_goes_away_frees_its_followers() {
+        let (flights, fence) = (Flights::new(), Fence::new());
+        let Part::Lead(lead) = join(&flights, &fence) else {
+            panic!("first one leads")
+        };
+        let Part::Follow(follow) = join(&flights, &fence) else {
+            panic!("second one follows")
+        };
+        drop(lead);
+        assert_eq!(follow.wait().await, None);
+        assert!(
+            matches!(join(&flights, &fence), Part::Lead(_)),
+            "one of them leads"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_caller_after_an_invalidation_does_not_join_the_old_flight() {
+        let (flights, fence) = (Flights::new(), Fence::new());
+        let Part::Lead(old) = join(&flights, &fence) else {
+            panic!("first one leads")
+        };
+        fence.raise(HASH);
+        let Part::Lead(new) = join(&flights, &fence) else {
+            panic!("a flight of its own")
+        };
+        old.finish(1);
+        let Part::Follow(follow) = join(&flights, &fence) else {
+            panic!("joins the new one")
+        };
+        new.finish(2);
+        assert_eq!(follow.wait().await, Some(2));
+    }
+}

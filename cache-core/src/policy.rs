@@ -1,0 +1,151 @@
+//! A cache's policy: every limit and lifetime of one named set of entries.
+
+use crate::error::{Error, Kind};
+use crate::model::key::Name;
+use crate::model::lifetime::Lifetime;
+use std::time::Duration;
+
+/// The largest value any cache may allow, in bytes.
+pub const VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+// A decoder accepts whatever a policy can allow.
+const _: () = assert!(VALUE_BYTES_MAX <= crate::wire::codec::DECODE_BYTES_MAX);
+
+/// What a value set without a lease is worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnleasedSet {
+    /// Nothing: it only invalidates the key. The default, because the value may
+    /// have been read before a change that is already applied.
+    #[default]
+    Invalidates,
+    /// It is stored if it is not below the key's floor. The caller takes the risk
+    /// of storing a value that is older than its as-of.
+    Stores,
+}
+
+/// The settings of one cache. Every default has its reason in the manual.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// The cache's name.
+    pub name: Name,
+    /// How long entries live: 5 min, 30 s for absences, 10 % jitter.
+    pub lifetime: Lifetime,
+    /// The bytes of L1: 64 MiB.
+    pub l1_bytes: u64,
+    /// The largest encoded value: 1 MiB.
+    pub value_bytes_max: usize,
+    /// How long one load may take: 5 s.
+    pub load_timeout: Duration,
+    /// How many loads may run at once in this process: 64.
+    pub loads_max: usize,
+    /// How long a load may queue for its turn: 1 s.
+    pub load_queue: Duration,
+    /// How long a lease lasts: 10 s, longer than a load may take.
+    pub lease: Duration,
+    /// How long a reader waits for another process's load: 1 s.
+    pub wait: Duration,
+    /// What a value set without a lease is worth.
+    pub unleased_set: UnleasedSet,
+}
+
+impl Policy {
+    /// The default policy of a cache.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for a name outside its limits.
+    pub fn new(name: &str) -> Result<Self, Error> {
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        Ok(Self {
+            name: Name::new(name)?,
+            lifetime: Lifetime {
+                ttl: minutes(5),
+                negative_ttl: Duration::from_secs(30),
+                l1_ttl: minutes(5),
+                jitter: 0.1,
+            },
+            l1_bytes: 64 * 1024 * 1024,
+            value_bytes_max: 1024 * 1024,
+            load_timeout: Duration::from_secs(5),
+            loads_max: 64,
+            load_queue: Duration::from_secs(1),
+            lease: Duration::from_secs(10),
+            wait: Duration::from_secs(1),
+            unleased_set: UnleasedSet::default(),
+        })
+    }
+
+    /// Checks what the fields cannot say by their types.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] with every contradiction.
+    pub fn check(&self) -> Result<(), Error> {
+        let lifetime = &self.lifetime;
+        let day = Duration::from_secs(24 * 3600);
+        let longest = lifetime.ttl.max(lifetime.negative_ttl).max(lifetime.l1_ttl);
+        let shortest = lifetime.ttl.min(lifetime.l1_ttl);
+        let rules = [
+            (
+                shortest >= Duration::from_millis(1),
+                "a ttl is at least 1 ms",
+            ),
+            (longest <= 30 * day, "a ttl is at most 30 days"),
+            (
+                (0.0..=1.0).contains(&lifetime.jitter),
+                "the jitter is a share from 0 to 1",
+            ),
+            (
+                (1..=VALUE_BYTES_MAX).contains(&self.value_bytes_max),
+                "the largest value is between 1 byte and 8 MiB",
+            ),
+            (
+                (1..=100_000).contains(&self.loads_max),
+                "1 to 100000 loads may run at once",
+            ),
+            (
+                self.load_timeout >= Duration::from_millis(1) && self.load_timeout <= day,
+                "a load takes between 1 ms and a day",
+            ),
+            (
+                self.lease > self.load_timeout,
+                "a lease lasts longer than a load may take",
+            ),
+            (
+                self.lease < crate::tier::MARK_KEEP,
+                "a lease ends before L2 forgets its mark (10 min)",
+            ),
+        ];
+        let broken: Vec<_> = rules
+            .iter()
+            .filter(|(holds, _)| !holds)
+            .map(|(_, rule)| *rule)
+            .collect();
+        if broken.is_empty() {
+            return Ok(());
+        }
+        Err(
+            Error::new(Kind::Invalid, "reading a policy", self.name.as_str())
+                .hint(broken.join("; ")),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_policy_holds_its_own_rules() {
+        assert!(Policy::new("users").unwrap().check().is_ok());
+    }
+
+    #[test]
+    fn every_contradiction_is_named_at_once() {
+        let mut policy = Policy::new("users").unwrap();
+        policy.lifetime.jitter = 1.5;
+        policy.loads_max = 0;
+        policy.lease = policy.load_timeout;
+        let error = policy.check().unwrap_err().to_string();
+        for part in ["jitter", "100000 loads", "a lease lasts longer"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The seam of the source of record: how a value comes from it.
+
+use crate::model::as_of::AsOf;
+use crate::model::tag::Tag;
+use async_trait::async_trait;
+use std::error::Error as StdError;
+use std::future::Future;
+use std::sync::Arc;
+
+/// What a loader is asked for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Wanted {
+    /// The key.
+    pub key: Arc<[u8]>,
+}
+
+impl Wanted {
+    pub(crate) fn new(key: Arc<[u8]>) -> Self {
+        Self { key }
+    }
+
+    /// The key as text; what is not UTF-8 in it is replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.key).into_owned()
+    }
+}
+
+/// What a loader found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded<V> {
+    /// The value; `None` if the source has none.
+    pub value: Option<V>,
+    /// Where it was read. Value and as-of must come from one statement.
+    pub as_of: AsOf,
+    /// Tags to invalidate it by.
+    pub tags: Vec<Tag>,
+}
+
+impl<V> Loaded<V> {
+    /// A value read from the primary.
+    pub fn value(value: V) -> Self {
+        Some(value).into()
+    }
+
+    /// The knowledge that the source has none.
+    pub fn absent() -> Self {
+        None.into()
+    }
+
+    /// The same, read elsewhere than from the primary.
+    #[must_use]
+    pub fn read_at(self, as_of: AsOf) -> Self {
+        Self { as_of, ..self }
+    }
+
+    /// The same, with tags.
+    #[must_use]
+    pub fn tagged(self, tags: impl IntoIterator<Item = Tag>) -> Self {
+        Self {
+            tags: tags.into_iter().collect(),
+            ..self
+        }
+    }
+}
+
+impl<V> From<Option<V>> for Loaded<V> {
+    fn from(value: Option<V>) -> Self {
+        Self {
+            value,
+            as_of: AsOf::Leased,
+            tags: Vec::new(),
+        }
+    }
+}
+
+/// The cause of a failed load, in the source's own words.
+pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// Loads values from the source of record.
+///
+/// A load must begin its read when it is called, on a fresh snapshot: never inside
+/// a transaction that was open before, whose view is older than the lease.
+#[async_trait]
+pub trait Loader<V>: Send + Sync + 'static {
+    /// Reads one key.
+    ///
+    /// # Errors
+    /// The source's own; callers see it as the cause of `Kind::LoadFailed`.
+    async fn load(&self, wanted: Wanted) -> Result<Loaded<V>, Cause>;
+}
+
+#[async_trait]
+impl<V, F, Fut, L, E> Loader<V> for F
+where
+    V: Send + 'static,
+    F: Fn(Wanted) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<L, E>> + Send,
+    L: Into<Loaded<V>> + 'static,
+    E: Into<Cause> + 'static,
+{
+    async fn load(&self, wanted: Wanted) -> Result<Loaded<V>, Cause> {
+        match self(wanted).await {
+            Ok(loaded) => Ok(loaded.into()),
+            Err(cause) => Err(cause.into()),
+        }
+    }
+}

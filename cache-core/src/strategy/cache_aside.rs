@@ -1,0 +1,291 @@
+//! Cache-aside: the caller asks, and on a miss loads by itself and fills.
+
+use crate::error::Error;
+use crate::event::{Event, Tier};
+use crate::fill::load::Load;
+use crate::fill::offer::FillOutcome;
+use crate::fill::probe::{Grant, Probe};
+use crate::fill::{Ask, Attempt, Flown, Served, Tiers};
+use crate::flight::single::{Follow, Lead, Part};
+use crate::model::key::Key;
+use crate::model::position::Position;
+use crate::source::Loaded;
+use crate::tier::l1::Held;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A value in the hands of a caller; it reads like the value itself.
+pub struct Hit<V> {
+    held: Arc<Held<V>>,
+    tier: Tier,
+}
+
+/// What a cache answers.
+#[derive(Debug)]
+pub enum Lookup<V: Send + Sync + 'static> {
+    /// A value.
+    Hit(Hit<V>),
+    /// The source is known to have none.
+    Absent,
+    /// Nothing: load, and fill with this ticket. (Large, and on the slow path.)
+    Miss(Box<FillTicket<V>>),
+}
+
+/// The right and the duty that come with a miss.
+///
+/// With a lease, this caller is the only one in the fleet to load, and others wait
+/// for its fill. Dropping the ticket gives the lease back, and another may load.
+pub struct FillTicket<V: Send + Sync + 'static> {
+    tiers: Arc<Tiers<V>>,
+    attempt: Attempt,
+    grant: Option<Grant>,
+    lead: Option<Lead<Flown<V>>>,
+    retry_after: Duration,
+}
+
+impl<V: Send + Sync + 'static> Tiers<V> {
+    /// Looks a key up in both tiers.
+    pub(crate) async fn get(self: &Arc<Self>, key: Key<'_>, ask: &Ask) -> Lookup<V> {
+        let lookup = match self.look(self.space.hash(key), key.bytes(), ask.at_least) {
+            Some(served) => served.into(),
+            None => self.get_slowly(key, ask).await,
+        };
+        let (tier, answer) = match &lookup {
+            Lookup::Hit(hit) => (hit.tier, crate::event::Answer::Hit),
+            Lookup::Absent => (Tier::L2, crate::event::Answer::Negative),
+            Lookup::Miss(_) => (Tier::None, crate::event::Answer::Miss),
+        };
+        self.observe(Event::Get {
+            cache: self.id,
+            tier,
+            answer,
+        });
+        lookup
+    }
+
+    async fn get_slowly(self: &Arc<Self>, key: Key<'_>, ask: &Ask) -> Lookup<V> {
+        let give_up = self
+            .domain
+            .clock()
+            .now()
+            .after(ask.wait.unwrap_or(self.policy.wait));
+        loop {
+            let attempt = self.attempt(key);
+            let flights = &self.flights;
+            match flights.join(&attempt.key, attempt.hash, attempt.ticket, ask.at_least) {
+                Part::Lead(lead) => return self.get_leading(attempt, ask, lead).await,
+                Part::Follow(follow) => {
+                    let patience = give_up.since(self.domain.clock().now());
+                    match wait(follow, patience).await {
+                        Waited::Served(served) => return served.into(),
+                        Waited::LeaderGone => {}
+                        Waited::InVain => return self.miss(attempt, None, None, self.policy.wait),
+                    }
+                }
+                Part::Full => return self.miss(attempt, None, None, self.policy.wait),
+            }
+        }
+    }
+
+    async fn get_leading(
+        self: &Arc<Self>,
+        attempt: Attempt,
+        ask: &Ask,
+        lead: Lead<Flown<V>>,
+    ) -> Lookup<V> {
+        // L1 again, see `lead` in fill/load.rs.
+        if let Some(served) = self.look(attempt.hash, &attempt.key, ask.at_least) {
+            lead.finish(Ok(served.clone()));
+            return served.into();
+        }
+        match self.probe(&attempt, ask).await {
+            Probe::Found(served) => {
+                lead.finish(Ok(served.clone()));
+                served.into()
+            }
+            Probe::Granted(grant) => self.miss(attempt, Some(grant), Some(lead), Duration::ZERO),
+            Probe::Busy(remaining) => self.miss(attempt, None, None, remaining),
+            Probe::NoLease => self.miss(attempt, None, Some(lead), Duration::ZERO),
+        }
+    }
+
+    fn miss(
+        self: &Arc<Self>,
+        attempt: Attempt,
+        grant: Option<Grant>,
+        lead: Option<Lead<Flown<V>>>,
+        retry_after: Duration,
+    ) -> Lookup<V> {
+        Lookup::Miss(Box::new(FillTicket {
+            tiers: self.clone(),
+            attempt,
+            grant,
+            lead,
+            retry_after,
+        }))
+    }
+
+    /// Answers from the tiers, or by the caller's own load.
+    ///
+    /// # Errors
+    /// The load's.
+    pub(crate) async fn get_or_load_hit(
+        self: &Arc<Self>,
+        key: Key<'_>,
+        ask: &Ask,
+        load: Load<V>,
+    ) -> Result<Option<Hit<V>>, Error> {
+        let served = self.get_or_load(key, ask, load).await?;
+        Ok(Hit::of(served))
+    }
+}
+
+enum Waited<V> {
+    Served(Served<V>),
+    LeaderGone,
+    InVain,
+}
+
+async fn wait<V: Send + Sync + 'static>(follow: Follow<Flown<V>>, patience: Duration) -> Waited<V> {
+    match tokio::time::timeout(patience, follow.wait()).await {
+        Ok(Some(Ok(served))) => Waited::Served(served),
+        Ok(None) => Waited::LeaderGone,
+        // The leader's error is not this caller's: it may load by itself.
+        Ok(Some(Err(_))) | Err(_) => Waited::InVain,
+    }
+}
+
+impl<V: Send + Sync + 'static> FillTicket<V> {
+    /// Whether this caller holds the lease. Without it, load for yourself: the
+    /// fill stores nothing, because another loads or L2 is away.
+    pub fn has_lease(&self) -> bool {
+        self.grant.is_some()
+    }
+
+    /// When asking again makes sense, for a caller without the lease.
+    pub fn retry_after(&self) -> Duration {
+        self.retry_after
+    }
+
+    /// A number that names the lease, for callers in other processes.
+    pub fn token(&self) -> Option<u64> {
+        self.grant.as_ref().map(|grant| grant.token.0)
+    }
+
+    /// The position that a value read from here on surely contains.
+    pub fn as_of(&self) -> Option<Position> {
+        self.grant.as_ref().map(|grant| grant.as_of)
+    }
+
+    /// Ends the lease with what was loaded.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Encode`] or [`crate::Kind::Invalid`] for a value that cannot
+    /// be stored.
+    pub async fn fill(
+        self,
+        loaded: impl Into<Loaded<V>>,
+        ttl: Option<Duration>,
+    ) -> Result<(Option<Hit<V>>, FillOutcome), Error> {
+        let offered = self
+            .tiers
+            .offer(&self.attempt, self.grant, loaded.into(), ttl)
+            .await;
+        let (held, outcome) = offered?;
+        let served = Served {
+            held,
+            tier: Tier::None,
+        };
+        if let Some(lead) = self.lead {
+            lead.finish(Ok(served.clone()));
+        }
+        Ok((Hit::of(served), outcome))
+    }
+}
+
+impl<V> Hit<V> {
+    /// The hit, unless the entry is an absence.
+    fn of(served: Served<V>) -> Option<Self> {
+        served.held.entry.value.is_some().then_some(Self {
+            held: served.held,
+            tier: served.tier,
+        })
+    }
+
+    /// Where the value was found; [`Tier::None`] is the source.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// The position up to which the value surely contains every commit.
+    pub fn as_of(&self) -> Position {
+        self.held.entry.as_of
+    }
+
+    /// When it was stored, in milliseconds of the storing machine's wall clock.
+    pub fn stored_ms(&self) -> u64 {
+        self.held.entry.stored_ms
+    }
+
+    /// How long it lives from then on.
+    pub fn ttl(&self) -> Duration {
+        self.held.entry.ttl
+    }
+
+    /// Its tags, the one of every entry left out.
+    pub fn tags(&self) -> impl Iterator<Item = &crate::model::tag::Tag> {
+        self.held
+            .entry
+            .stamps
+            .iter()
+            .skip(1)
+            .map(|stamp| &stamp.tag)
+    }
+}
+
+impl<V> Deref for Hit<V> {
+    type Target = V;
+
+    fn deref(&self) -> &V {
+        match &self.held.entry.value {
+            Some(value) => value,
+            None => unreachable!("Hit::of makes none of an absence"),
+        }
+    }
+}
+
+impl<V> Clone for Hit<V> {
+    fn clone(&self) -> Self {
+        Self {
+            held: self.held.clone(),
+            tier: self.tier,
+        }
+    }
+}
+
+impl<V: fmt::Debug> fmt::Debug for Hit<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hit")
+            .field("value", &**self)
+            .field("tier", &self.tier)
+            .field("as_of", &self.as_of())
+            .finish()
+    }
+}
+
+impl<V: Send + Sync + 'static> From<Served<V>> for Lookup<V> {
+    fn from(served: Served<V>) -> Self {
+        Hit::of(served).map_or(Self::Absent, Self::Hit)
+    }
+}
+
+impl<V: Send + Sync + 'static> fmt::Debug for FillTicket<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FillTicket")
+            .field("attempt", &self.attempt)
+            .field("has_lease", &self.has_lease())
+            .finish_non_exhaustive()
+    }
+}

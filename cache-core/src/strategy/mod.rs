@@ -1,0 +1,4 @@
+//! The strategies users read about, one a file.
+
+pub mod cache_aside;
+pub mod read_through;

@@ -1,0 +1,108 @@
+//! A NATS server with JetStream.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::port::Port;
+use super::process::Process;
+use super::{ServerError, binary, with_retry};
+
+/// A NATS server whose streams live in a temporary folder.
+#[derive(Debug)]
+pub struct NatsServer {
+    process: Process,
+    port: Port,
+    _folder: TempDir,
+}
+
+impl NatsServer {
+    /// Starts a server and waits until it offers JetStream.
+    ///
+    /// # Errors
+    /// When nats-server is missing or does not come up.
+    pub async fn start() -> Result<Self, ServerError> {
+        with_retry(|| async {
+            let folder =
+                TempDir::new().map_err(ServerError::io("making a folder for a NATS server"))?;
+            let port = Port::reserve()?;
+            let number = port.number().to_string();
+            let process = Process::new(
+                format!("nats-server on port {number}"),
+                binary("nats-server")?,
+                folder.path().join("log"),
+            )
+            .args(["-a", "127.0.0.1", "-p", &number, "-js", "-sd"])
+            .args([folder.path().join("store")]);
+            let server = Self {
+                process,
+                port,
+                _folder: folder,
+            };
+            server.restart().await?;
+            Ok(server)
+        })
+        .await
+    }
+
+    /// Where clients connect: `nats://127.0.0.1:<port>`.
+    pub fn url(&self) -> String {
+        format!("nats://{}:{}", Ipv4Addr::LOCALHOST, self.port())
+    }
+
+    /// The port on loopback.
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// Kills the server with SIGKILL; it is gone when this returns.
+    pub fn kill9(&self) {
+        self.process.kill9();
+    }
+
+    /// Stops the process with SIGSTOP: connections stay, nothing is delivered.
+    ///
+    /// # Errors
+    /// When the server is down.
+    pub async fn pause(&self) -> Result<(), ServerError> {
+        self.process.pause().await
+    }
+
+    /// Undoes [`pause`](Self::pause).
+    ///
+    /// # Errors
+    /// When the server is down.
+    pub async fn resume(&self) -> Result<(), ServerError> {
+        self.process.resume().await
+    }
+
+    /// Kills the server if it runs and starts it on the same port, with the
+    /// streams it had.
+    ///
+    /// # Errors
+    /// When it does not come up again.
+    pub async fn restart(&self) -> Result<(), ServerError> {
+        self.port.free();
+        self.process.spawn()?;
+        let port = self.port();
+        self.process.ready(|| offers_jetstream(port)).await
+    }
+}
+
+/// The first line a server sends says what it offers.
+async fn offers_jetstream(port: u16) -> bool {
+    let first_line = async {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok()?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).await.ok()?;
+        Some(line)
+    };
+    let line = timeout(Duration::from_secs(2), first_line).await;
+    line.ok()
+        .flatten()
+        .is_some_and(|line| line.starts_with("INFO") && line.contains(r#""jetstream":true"#))
+}

@@ -1,0 +1,85 @@
+//! One Redis server.
+
+use tempfile::TempDir;
+
+use super::node::{Node, url};
+use super::port::Port;
+use super::{ServerError, with_retry};
+
+/// A single Redis that keeps nothing on disk and evicts by `volatile-lfu`.
+#[derive(Debug)]
+pub struct RedisServer {
+    node: Node,
+    _folder: TempDir,
+}
+
+impl RedisServer {
+    /// Starts a server and waits until it answers.
+    ///
+    /// # Errors
+    /// When redis-server is missing or does not come up.
+    pub async fn start() -> Result<Self, ServerError> {
+        Self::start_with(&[]).await
+    }
+
+    /// As [`start`](Self::start), with more settings: `("maxmemory", "2mb")`.
+    ///
+    /// # Errors
+    /// When redis-server is missing, refuses a setting or does not come up.
+    pub async fn start_with(settings: &[(&str, &str)]) -> Result<Self, ServerError> {
+        with_retry(|| async {
+            let folder =
+                TempDir::new().map_err(ServerError::io("making a folder for a Redis server"))?;
+            let node = Node::new(folder.path(), "redis-server", Port::reserve()?)?
+                .holds_data(folder.path())
+                .with(settings);
+            node.spawn()?;
+            node.ready().await?;
+            Ok(Self {
+                node,
+                _folder: folder,
+            })
+        })
+        .await
+    }
+
+    /// Where clients connect: `redis://127.0.0.1:<port>`.
+    pub fn url(&self) -> String {
+        url(self.port())
+    }
+
+    /// The port on loopback.
+    pub fn port(&self) -> u16 {
+        self.node.number()
+    }
+
+    /// Kills the server with SIGKILL; it is gone when this returns.
+    pub fn kill9(&self) {
+        self.node.process.kill9();
+    }
+
+    /// Stops the process with SIGSTOP: connections stay, answers do not come.
+    ///
+    /// # Errors
+    /// When the server is down.
+    pub async fn pause(&self) -> Result<(), ServerError> {
+        self.node.process.pause().await
+    }
+
+    /// Undoes [`pause`](Self::pause).
+    ///
+    /// # Errors
+    /// When the server is down.
+    pub async fn resume(&self) -> Result<(), ServerError> {
+        self.node.process.resume().await
+    }
+
+    /// Kills the server if it runs and starts it on the same port, empty.
+    ///
+    /// # Errors
+    /// When it does not come up again.
+    pub async fn restart(&self) -> Result<(), ServerError> {
+        self.node.spawn()?;
+        self.node.ready().await
+    }
+}
