@@ -18,7 +18,8 @@ pub const BUCKETS: usize = 256;
 /// The number of fence stripes; a multiple of [`BUCKETS`], so that one bucket's
 /// stripes are contiguous.
 pub const STRIPES: usize = 65_536;
-const _: () = assert!(STRIPES.is_power_of_two() && BUCKETS == 256 && STRIPES.is_multiple_of(BUCKETS));
+const _: () =
+    assert!(STRIPES.is_power_of_two() && BUCKETS == 256 && STRIPES.is_multiple_of(BUCKETS));
 
 /// The name of a cache or of a domain: 1 to 64 of `a-z 0-9 _ - .`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,5 +1,10 @@
-//! For tests, this crate's and its users': real servers, and waiting for
-//! conditions.
+//! For tests, this crate's and its users': a clock turned by hand, fleets of
+//! processes in one, the contract suites of the seams, histories to replay, and
+//! real servers.
 
+pub mod clock;
+pub mod contract;
+pub mod fleet;
+pub mod history;
 pub mod servers;
 pub mod until;

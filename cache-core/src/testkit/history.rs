@@ -1,0 +1,123 @@
+//! Generated histories of steps, to be run on two implementations of L2 that must
+//! agree on every answer.
+
+use crate::model::key::{Address, Key, KeySpace, Name};
+use crate::model::position::Position;
+use crate::tier::{Beat, Invalidate, Leased, Offer, Remote, Token};
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::time::Duration;
+
+/// Long enough that no lease and no record ends during a history.
+const LONG: Duration = Duration::from_secs(500);
+const KEYS: [&[u8]; 3] = [b"a", b"b", b"c"];
+
+/// One step of a history.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// [`Remote::read`].
+    Read(Address),
+    /// [`Remote::lease`].
+    Lease(Address, Token, Option<Position>),
+    /// [`Remote::fill`].
+    Fill(Address, Offer),
+    /// [`Remote::release`].
+    Release(Address, Token),
+    /// [`Remote::apply`].
+    Apply(Invalidate),
+    /// [`Remote::beat`].
+    Beat(Beat),
+}
+
+/// The history of a seed: 10 to 40 steps on three keys, with few tokens and small
+/// positions, so that steps meet each other.
+pub fn of_seed(seed: u64) -> Vec<Step> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let count = rng.random_range(10..=40);
+    let mut steps = Vec::with_capacity(count + KEYS.len());
+    if rng.random_bool(0.9) {
+        // Most histories begin with watermarks; nothing much happens without.
+        steps.extend(KEYS.map(|key| {
+            let bucket = address(key).bucket;
+            Step::Beat(Beat {
+                bucket,
+                seen: Position::ZERO,
+                known: Position::ZERO,
+            })
+        }));
+    }
+    steps.extend((0..count).map(|_| step(&mut rng)));
+    steps
+}
+
+fn address(key: &[u8]) -> Address {
+    let name = |text| Name::new(text).expect("a name within its limits");
+    let key = Key::new(key).expect("a key within its limits");
+    KeySpace::new(name("main"), name("users")).address(key)
+}
+
+fn step(rng: &mut StdRng) -> Step {
+    let address = address(KEYS[rng.random_range(0..KEYS.len())]);
+    let token = Token(rng.random_range(1..=3));
+    match rng.random_range(0..10) {
+        0 | 1 => Step::Read(address),
+        2 | 3 => Step::Lease(address, token, maybe_position(rng, 0.3)),
+        4..=6 => {
+            let offer = Offer {
+                token: rng.random_bool(0.8).then_some(token),
+                as_of: maybe_position(rng, 0.4),
+                body: Bytes::copy_from_slice(&[rng.random::<u8>(); 3]),
+                ttl: LONG,
+            };
+            Step::Fill(address, offer)
+        }
+        7 => Step::Release(address, token),
+        8 => Step::Apply(Invalidate {
+            address,
+            position: maybe_position(rng, 0.6),
+            keep: LONG,
+        }),
+        _ => Step::Beat(Beat {
+            bucket: address.bucket,
+            seen: position(rng),
+            known: position(rng),
+        }),
+    }
+}
+
+fn maybe_position(rng: &mut StdRng, share: f64) -> Option<Position> {
+    rng.random_bool(share).then(|| position(rng))
+}
+
+fn position(rng: &mut StdRng) -> Position {
+    let offset = match rng.random_range(0..20) {
+        0 => 1 << 41,
+        1 => u64::MAX,
+        _ => rng.random_range(0..8),
+    };
+    let tick = match rng.random_range(0..20) {
+        0 => u32::MAX,
+        1..=4 => rng.random_range(0..3),
+        _ => 0,
+    };
+    let epoch = u32::from(rng.random_bool(0.05));
+    Position::new(epoch, offset, tick)
+}
+
+/// Runs one step and writes its answer down, without what depends on time.
+pub async fn run(remote: &dyn Remote, step: &Step) -> String {
+    match step.clone() {
+        Step::Read(address) => format!("{:?}", remote.read(&address).await),
+        Step::Lease(address, token, refused) => {
+            match remote.lease(&address, token, LONG, refused).await {
+                Ok(Leased::Busy { .. }) => "Busy".to_owned(),
+                other => format!("{other:?}"),
+            }
+        }
+        Step::Fill(address, offer) => format!("{:?}", remote.fill(&address, offer).await),
+        Step::Release(address, token) => format!("{:?}", remote.release(&address, token).await),
+        Step::Apply(one) => format!("{:?}", remote.apply(vec![one]).await),
+        Step::Beat(one) => format!("{:?}", remote.beat(vec![one]).await),
+    }
+}

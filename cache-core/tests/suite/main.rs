@@ -1,0 +1,3 @@
+//! All tests of cache-core that need more than one file's view, in one binary.
+
+mod contract;
