@@ -313,7 +313,7 @@ const MEND_PAUSE: Duration = Duration::from_secs(1);
 async fn retry(announcer: Arc<Announcer>, mut waiting: mpsc::Receiver<Change>) {
     let mut batch = Vec::with_capacity(RETRY_BATCH);
     while !batch.is_empty() || waiting.recv_many(&mut batch, RETRY_BATCH).await > 0 {
-        match announcer.announce(&batch).await {
+        match announcer.announce_again(&batch).await {
             Ok(answers) => {
                 let mut answers = answers.into_iter();
                 batch.retain(|_| !matches!(answers.next(), Some(Announced::Everywhere(_))));

@@ -75,6 +75,20 @@ impl Announcer {
     /// # Errors
     /// The bus's: nothing counts as announced then; repeat the whole call.
     pub async fn announce(&self, changes: &[Change]) -> Result<Vec<Announced>, BusError> {
+        self.run(changes, true).await
+    }
+
+    /// Repeats the announcement of changes that L2 did not take: the same step in
+    /// L2, while the bus hears only of those that it takes now. Everybody has been
+    /// told of the others, and hundreds of repetitions would tell nothing new.
+    ///
+    /// # Errors
+    /// As [`Announcer::announce`].
+    pub async fn announce_again(&self, changes: &[Change]) -> Result<Vec<Announced>, BusError> {
+        self.run(changes, false).await
+    }
+
+    async fn run(&self, changes: &[Change], first: bool) -> Result<Vec<Announced>, BusError> {
         debug_assert!(changes.len() <= ANNOUNCE_MAX);
         let batch: Vec<_> = changes
             .iter()
@@ -89,18 +103,19 @@ impl Announcer {
             let position = match &answer {
                 Announced::Everywhere(position) => {
                     self.horizon.raise(bucket, *position);
-                    *position
+                    Some(*position)
                 }
-                Announced::NotInL2(_) => change.position.unwrap_or(Position::ZERO),
+                Announced::NotInL2(_) if first => Some(change.position.unwrap_or_default()),
+                Announced::NotInL2(_) => None,
             };
             self.observer.observe(&Event::Announced {
                 l2: matches!(answer, Announced::Everywhere(_)),
             });
-            told.push(Invalidation {
+            told.extend(position.map(|position| Invalidation {
                 target: change.target.clone(),
                 position,
                 changed_ms: change.changed_ms,
-            });
+            }));
             answers.push(answer);
         }
         self.voice.invalidate(&told).await?;

@@ -6,5 +6,6 @@ pub mod clock;
 pub mod contract;
 pub mod fleet;
 pub mod history;
+pub mod ledger;
 pub mod servers;
 pub mod until;

@@ -85,9 +85,15 @@ async fn an_invalidation_reaches_every_tier_of_every_process() {
     get(&second, "k", &source).await;
     source.row.store(2, Ordering::SeqCst);
     assert!(first.invalidate("k").await.expect("L2 is there"));
-    assert_eq!(get(&first, "k", &source).await.0, 2, "at once where it was asked for");
+    assert_eq!(
+        get(&first, "k", &source).await.0,
+        2,
+        "at once where it was asked for"
+    );
     let heard = || async { get(&second, "k", &source).await.0 == 2 };
-    until(PATIENCE, "the other process has heard", heard).await.expect("it has");
+    until(PATIENCE, "the other process has heard", heard)
+        .await
+        .expect("it has");
     assert_eq!(source.loads(), 2, "the second value came from L2");
 }
 
@@ -96,7 +102,13 @@ async fn a_known_absence_is_cached_and_ends_with_an_invalidation() {
     let fleet = Fleet::in_memory();
     let (_one, cache) = member(&fleet).await;
     let absent = || async { Ok::<_, Cause>(None::<Row>) };
-    assert!(cache.get_or_load("k", move |_| absent()).await.expect("it answers").is_none());
+    assert!(
+        cache
+            .get_or_load("k", move |_| absent())
+            .await
+            .expect("it answers")
+            .is_none()
+    );
     assert!(matches!(cache.get("k").await, Ok(Lookup::Absent)));
     cache.invalidate("k").await.expect("L2 is there");
     assert_eq!(get(&cache, "k", &Source::of(3)).await, (3, Tier::None));
@@ -108,29 +120,43 @@ async fn a_tag_invalidates_its_entries_and_no_others() {
     let (_one, first) = member(&fleet).await;
     let (_two, second) = member(&fleet).await;
     let team = Tag::new("team:1").expect("a tag");
-    let load = |tags: Vec<Tag>| {
-        move |_| async move { Ok::<_, Cause>(Loaded::value(1u64).tagged(tags)) }
-    };
+    let load =
+        |tags: Vec<Tag>| move |_| async move { Ok::<_, Cause>(Loaded::value(1u64).tagged(tags)) };
     for key in ["a", "b"] {
-        first.get_or_load(key, load(vec![team.clone()])).await.expect("it answers");
+        first
+            .get_or_load(key, load(vec![team.clone()]))
+            .await
+            .expect("it answers");
     }
-    first.get_or_load("c", load(vec![])).await.expect("it answers");
+    first
+        .get_or_load("c", load(vec![]))
+        .await
+        .expect("it answers");
     for key in ["a", "b", "c"] {
-        assert!(matches!(second.get(key).await, Ok(Lookup::Hit(_))), "{key} is in L2");
+        assert!(
+            matches!(second.get(key).await, Ok(Lookup::Hit(_))),
+            "{key} is in L2"
+        );
     }
     first.invalidate_tag(team).await.expect("L2 is there");
-    let gone = async |cache: &Cache<Row>, key: &str| {
-        matches!(cache.get(key).await, Ok(Lookup::Miss(_)))
-    };
+    let gone =
+        async |cache: &Cache<Row>, key: &str| matches!(cache.get(key).await, Ok(Lookup::Miss(_)));
     for cache in [&first, &second] {
         for key in ["a", "b"] {
-            until(PATIENCE, "the tag's entries are gone", || gone(cache, key)).await.expect(key);
+            until(PATIENCE, "the tag's entries are gone", || gone(cache, key))
+                .await
+                .expect(key);
         }
-        assert!(matches!(cache.get("c").await, Ok(Lookup::Hit(_))), "untagged");
+        assert!(
+            matches!(cache.get("c").await, Ok(Lookup::Hit(_))),
+            "untagged"
+        );
     }
     second.clear().await.expect("L2 is there");
     for cache in [&first, &second] {
-        until(PATIENCE, "the cache is clear", || gone(cache, "c")).await.expect("it is");
+        until(PATIENCE, "the cache is clear", || gone(cache, "c"))
+            .await
+            .expect("it is");
     }
 }
 
@@ -169,7 +195,11 @@ async fn a_key_invalidated_during_its_load_is_not_stored_in_get_or_load() {
     gate.begun.notified().await;
     second.invalidate("k").await.expect("L2 is there");
     gate.open.notify_one();
-    let hit = reader.await.expect("no panic").expect("no error").expect("a row");
+    let hit = reader
+        .await
+        .expect("no panic")
+        .expect("no error")
+        .expect("a row");
     assert_eq!(*hit, 1, "who asked before the change may get the old row");
     assert_not_stored(&first, &second).await;
 }
@@ -197,7 +227,9 @@ async fn a_key_invalidated_during_its_load_is_not_stored_by_a_ticket() {
     let fleet = Fleet::in_memory();
     let (_one, first) = member(&fleet).await;
     let (_two, second) = member(&fleet).await;
-    let Ok(Lookup::Miss(ticket)) = first.get("k").await else { panic!("nothing is stored") };
+    let Ok(Lookup::Miss(ticket)) = first.get("k").await else {
+        panic!("nothing is stored")
+    };
     assert!(ticket.has_lease());
     second.invalidate("k").await.expect("L2 is there");
     let (_, outcome) = ticket.fill(Some(1), None).await.expect("it can be encoded");
@@ -213,15 +245,30 @@ async fn a_tag_invalidated_during_a_load_refuses_its_fill() {
     let team = Tag::new("team:1").expect("a tag");
     // Both know the tag, as a process that has served it does.
     let tagged = |row: Row| Loaded::value(row).tagged([team.clone()]);
-    let Ok(Lookup::Miss(ticket)) = first.get("other").await else { panic!("nothing is stored") };
-    ticket.fill(tagged(1), None).await.expect("it can be encoded");
-    let Ok(Lookup::Miss(ticket)) = first.get("k").await else { panic!("nothing is stored") };
-    second.invalidate_tag(team.clone()).await.expect("L2 is there");
-    let (_, outcome) = ticket.fill(tagged(1), None).await.expect("it can be encoded");
+    let Ok(Lookup::Miss(ticket)) = first.get("other").await else {
+        panic!("nothing is stored")
+    };
+    ticket
+        .fill(tagged(1), None)
+        .await
+        .expect("it can be encoded");
+    let Ok(Lookup::Miss(ticket)) = first.get("k").await else {
+        panic!("nothing is stored")
+    };
+    second
+        .invalidate_tag(team.clone())
+        .await
+        .expect("L2 is there");
+    let (_, outcome) = ticket
+        .fill(tagged(1), None)
+        .await
+        .expect("it can be encoded");
     if let FillOutcome::Stored(_) = outcome {
         // The bus had not told yet; then every reader refuses it.
         let refused = || async { matches!(first.get("k").await, Ok(Lookup::Miss(_))) };
-        until(PATIENCE, "the entry is refused", refused).await.expect("it is");
+        until(PATIENCE, "the entry is refused", refused)
+            .await
+            .expect("it is");
     }
     assert!(matches!(second.get("k").await, Ok(Lookup::Miss(_))));
 }
@@ -251,7 +298,10 @@ async fn a_reader_may_ask_for_its_own_write() {
         wait: None,
     };
     let lookup = cache.get_with("k", &ask).await.expect("a key");
-    assert!(matches!(lookup, Lookup::Miss(_)), "older than asked for: {lookup:?}");
+    assert!(
+        matches!(lookup, Lookup::Miss(_)),
+        "older than asked for: {lookup:?}"
+    );
 }
 
 #[tokio::test]
@@ -259,11 +309,21 @@ async fn an_absence_of_unknown_age_is_not_kept_and_a_value_not_for_long() {
     let fleet = Fleet::in_memory();
     let (_one, cache) = member(&fleet).await;
     let unknown = |row: Option<Row>| Loaded::from(row).read_at(AsOf::Unknown);
-    let Ok(Lookup::Miss(ticket)) = cache.get("a").await else { panic!("nothing is stored") };
-    let (_, outcome) = ticket.fill(unknown(None), None).await.expect("it can be encoded");
+    let Ok(Lookup::Miss(ticket)) = cache.get("a").await else {
+        panic!("nothing is stored")
+    };
+    let (_, outcome) = ticket
+        .fill(unknown(None), None)
+        .await
+        .expect("it can be encoded");
     assert_eq!(outcome, FillOutcome::NotKept);
-    let Ok(Lookup::Miss(ticket)) = cache.get("b").await else { panic!("nothing is stored") };
-    let (hit, outcome) = ticket.fill(unknown(Some(1)), None).await.expect("it can be encoded");
+    let Ok(Lookup::Miss(ticket)) = cache.get("b").await else {
+        panic!("nothing is stored")
+    };
+    let (hit, outcome) = ticket
+        .fill(unknown(Some(1)), None)
+        .await
+        .expect("it can be encoded");
     assert!(matches!(outcome, FillOutcome::Stored(_)));
     assert!(hit.expect("a row").ttl() <= Duration::from_secs(5));
 }
@@ -301,14 +361,23 @@ async fn a_loader_that_panics_fails_or_hangs_gives_an_error_and_the_lease_back()
         }
         Ok::<_, Cause>(Some(1))
     });
-    assert_eq!(panics.await.expect_err("it panics").kind(), Kind::LoadPanicked);
+    assert_eq!(
+        panics.await.expect_err("it panics").kind(),
+        Kind::LoadPanicked
+    );
     let fails = cache.get_or_load("k", |_| async { Err::<Option<Row>, _>("no such table") });
     let error = fails.await.expect_err("it fails");
     assert_eq!(error.kind(), Kind::LoadFailed);
     assert!(error.to_string().contains("no such table"), "{error}");
-    let hangs = cache.get_or_load("k", |_| std::future::pending::<Result<Option<Row>, Cause>>());
+    let hangs = cache.get_or_load("k", |_| {
+        std::future::pending::<Result<Option<Row>, Cause>>()
+    });
     assert_eq!(hangs.await.expect_err("it hangs").kind(), Kind::LoadTimeout);
-    assert_eq!(get(&cache, "k", &Source::of(4)).await, (4, Tier::None), "nobody holds the lease");
+    assert_eq!(
+        get(&cache, "k", &Source::of(4)).await,
+        (4, Tier::None),
+        "nobody holds the lease"
+    );
 }
 
 #[tokio::test]
@@ -318,8 +387,14 @@ async fn keys_and_values_outside_their_limits_are_refused_and_nothing_is_lost() 
     let mut policy = Policy::new("texts").expect("a name");
     policy.value_bytes_max = 100;
     let cache: Cache<String> = Cache::open(&domain, policy, Bincode::default()).expect("a policy");
-    assert_eq!(cache.get("").await.expect_err("empty").kind(), Kind::Invalid);
-    assert_eq!(cache.get([b'x'; 513]).await.expect_err("long").kind(), Kind::Invalid);
+    assert_eq!(
+        cache.get("").await.expect_err("empty").kind(),
+        Kind::Invalid
+    );
+    assert_eq!(
+        cache.get([b'x'; 513]).await.expect_err("long").kind(),
+        Kind::Invalid
+    );
     let large = cache.get_or_load("k", |_| async { Ok::<_, Cause>(Some("x".repeat(101))) });
     let error = large.await.expect_err("too large");
     assert!(error.to_string().contains("value_bytes_max"), "{error}");

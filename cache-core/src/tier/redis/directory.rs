@@ -2,8 +2,11 @@
 
 use super::node::Node;
 use crate::model::key::{BUCKETS, Bucket, Name};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult, Value};
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,15 +133,26 @@ async fn cluster_owners(
         let answer = ask(place, &slots, timeout).await.ok()?;
         parse_slots(&answer, place, domain)
     });
-    let views = futures_util::future::join_all(asked).await;
-    let mut votes: HashMap<Owners, usize> = HashMap::new();
-    for view in views.into_iter().flatten() {
-        *votes.entry(view).or_default() += 1;
+    vote(asked.collect()).await
+}
+
+/// The answer most voters give. A majority of all ends the vote, so that a hung
+/// voter holds nobody up.
+async fn vote<T: Eq + Hash>(
+    mut voters: FuturesUnordered<impl Future<Output = Option<T>>>,
+) -> Option<T> {
+    let enough = voters.len() / 2 + 1;
+    let mut votes: HashMap<T, usize> = HashMap::new();
+    while let Some(answer) = voters.next().await {
+        let Some(view) = answer else { continue };
+        let count = votes.entry(view).or_default();
+        *count += 1;
+        if *count >= enough {
+            break;
+        }
     }
-    votes
-        .into_iter()
-        .max_by_key(|(_, count)| *count)
-        .map(|(view, _)| view)
+    let most = votes.into_iter().max_by_key(|(_, count)| *count);
+    most.map(|(view, _)| view)
 }
 
 async fn sentinel_master(
@@ -153,15 +167,7 @@ async fn sentinel_master(
         let (host, port): (String, String) = redis::from_redis_value(answer).ok()?;
         Some(format!("{host}:{port}"))
     });
-    let views = futures_util::future::join_all(asked).await;
-    let mut votes: HashMap<String, usize> = HashMap::new();
-    for view in views.into_iter().flatten() {
-        *votes.entry(view).or_default() += 1;
-    }
-    votes
-        .into_iter()
-        .max_by_key(|(_, count)| *count)
-        .map(|(view, _)| view)
+    vote(asked.collect()).await
 }
 
 /// One question on a connection of its own: a directory must be readable while

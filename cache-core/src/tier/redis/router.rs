@@ -256,9 +256,16 @@ async fn watch(shared: Arc<Shared>) {
             REFRESH_PAUSE
         };
         let _ = tokio::time::timeout(patience, shared.trouble.notified()).await;
-        shared.refresh().await;
+        // Together: asking a hung node whether it lives takes as long as it may
+        // answer, and meanwhile the others may know its successor.
         let down = shared.down();
-        futures_util::future::join_all(down.iter().map(|node| node.revive())).await;
+        let revived = futures_util::future::join_all(down.iter().map(|node| node.revive()));
+        let found = async {
+            shared.refresh().await;
+            tokio::time::sleep(REFRESH_PAUSE).await;
+            shared.refresh().await;
+        };
+        futures_util::future::join(found, revived).await;
         tokio::time::sleep(REFRESH_PAUSE).await;
     }
 }
