@@ -171,9 +171,11 @@ impl Domain {
                 tracing::error!(%error, "the bus cannot be listened to");
             }
         });
-        let heard = is_ready.wait_for(|ready| *ready);
-        let heard = tokio::time::timeout(READY_WITHIN, heard).await;
-        if !matches!(heard, Ok(Ok(_))) {
+        let heard = async {
+            // Not the reference it returns: that would lock out the listener.
+            is_ready.wait_for(|ready| *ready).await.is_ok()
+        };
+        if !matches!(tokio::time::timeout(READY_WITHIN, heard).await, Ok(true)) {
             self.stop.cancel();
             let error = Error::new(
                 Kind::Unavailable,

@@ -205,6 +205,17 @@ impl Metrics {
         counts.collect()
     }
 
+    /// Values of a cache in L2 that could not be read.
+    pub fn codec_errors(&self, cache: &str) -> u64 {
+        let at = self
+            .names
+            .lock()
+            .iter()
+            .position(|name| name.as_str() == cache);
+        let series = at.and_then(|at| self.caches[at].get());
+        series.map_or(0, |series| series.codec_errors.get())
+    }
+
     /// The process's counters.
     pub fn process(&self) -> ProcessCounts {
         ProcessCounts {

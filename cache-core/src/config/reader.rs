@@ -324,13 +324,23 @@ impl<'a> Section<'a> {
     }
 
     /// Reports something that is wrong with the value of `key`, or with the whole
-    /// table if the key is absent.
+    /// table if the key is absent. Left out where the value has a problem already:
+    /// one mistake is told once.
     pub fn complain(&self, key: &str, wrong: impl Into<Wrong>) {
-        let value = self
-            .table
-            .and_then(|table| table.get(key))
-            .map(Spanned::span);
-        self.report_at(value.or_else(|| self.header.clone()), wrong.into());
+        if self.is_sound(key) {
+            self.report_at(self.span(key).or_else(|| self.header.clone()), wrong.into());
+        }
+    }
+
+    /// Whether nothing has been found wrong with the value of `key` so far. True for
+    /// an absent key.
+    pub fn is_sound(&self, key: &str) -> bool {
+        let touched = |span| self.report.borrow().touches(&span);
+        !self.span(key).is_some_and(touched)
+    }
+
+    fn span(&self, key: &str) -> Option<Range<usize>> {
+        Some(self.table?.get(key)?.span())
     }
 
     fn look(&mut self, key: &'static str) -> Option<Value<'a>> {

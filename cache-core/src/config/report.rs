@@ -37,6 +37,8 @@ pub struct Place {
     shown: String,
     /// How many characters are underlined.
     width: usize,
+    /// The bytes of the file that are pointed at.
+    range: Range<usize>,
 }
 
 impl Report {
@@ -61,6 +63,16 @@ impl Report {
     /// The problems, in the order of the file once it is whole.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// Whether anything is wrong within a byte range of the file.
+    pub fn touches(&self, range: &Range<usize>) -> bool {
+        let within =
+            |place: &Place| range.start <= place.range.start && place.range.end <= range.end;
+        self.problems
+            .iter()
+            .filter_map(|problem| problem.place.as_ref())
+            .any(within)
     }
 
     /// Puts the problems in the order of the file; those without a place go last.
@@ -129,6 +141,7 @@ impl Place {
             column,
             width: (shown.chars().count() + 1).saturating_sub(column).max(1),
             shown: shown.to_owned(),
+            range,
         }
     }
 }

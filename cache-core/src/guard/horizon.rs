@@ -8,21 +8,21 @@ use crate::model::key::{BUCKETS, Bucket};
 use crate::model::position::Position;
 use crate::tier::Watermark;
 use parking_lot::RwLock;
+use std::fmt;
 
 /// The positions one process has heard of.
-#[derive(Debug)]
 pub struct Horizon {
     known: RwLock<Known>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Known {
     applied: [Position; BUCKETS],
     seen: Position,
 }
 
 /// What was known at one moment, before a load began.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Snapshot(Box<Known>);
 
 impl Horizon {
@@ -88,6 +88,21 @@ impl Horizon {
     /// What is known; taken before a load, it stamps the load's tags.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot(Box::new(self.known.read().clone()))
+    }
+}
+
+impl fmt::Debug for Horizon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let highest = self.highest().to_string();
+        f.debug_struct("Horizon")
+            .field("highest", &highest)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").finish_non_exhaustive()
     }
 }
 

@@ -21,6 +21,10 @@ use std::time::Duration;
 /// safe; the bound is there for memory.
 pub const RECORDS_PER_BUCKET_MAX: usize = 16_384;
 
+/// A copy of everything an L2 held at one moment.
+#[derive(Clone, Debug)]
+pub struct Image(Vec<Shelf>);
+
 /// L2 in memory: one lock a bucket, the pure steps inside.
 #[derive(Debug)]
 pub struct MemoryRemote {
@@ -28,13 +32,13 @@ pub struct MemoryRemote {
     buckets: Vec<Mutex<Shelf>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Shelf {
     watermark: Option<Watermark>,
     records: HashMap<Arc<[u8]>, Kept>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Kept {
     stored: Stored,
     until: Tick,
@@ -57,6 +61,23 @@ impl MemoryRemote {
     pub fn forget_all(&self) {
         for bucket in &self.buckets {
             *bucket.lock() = Shelf::default();
+        }
+    }
+
+    /// What it holds at this moment, as a replica or a snapshot on disk does.
+    pub fn image(&self) -> Image {
+        Image(
+            self.buckets
+                .iter()
+                .map(|shelf| shelf.lock().clone())
+                .collect(),
+        )
+    }
+
+    /// Goes back to an image, as a failover to a lagging replica does.
+    pub fn go_back_to(&self, image: &Image) {
+        for (shelf, then) in self.buckets.iter().zip(&image.0) {
+            *shelf.lock() = then.clone();
         }
     }
 

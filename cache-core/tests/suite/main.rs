@@ -1,4 +1,7 @@
 //! All tests of cache-core that need more than one file's view, in one binary.
 
+mod bad_l2;
 mod contract;
+mod herd;
+mod losses;
 mod paths;

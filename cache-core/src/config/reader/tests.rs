@@ -217,6 +217,7 @@ fn a_parser_can_complain_about_a_value_or_a_table() {
         file.section("a", |a| {
             let _ = a.opt_string("x");
             a.complain("x", "x is never right".to_owned());
+            a.complain("x", "said once".to_owned());
             a.complain("absent", format!("{} is odd", a.title()));
             Some(())
         })
@@ -224,4 +225,5 @@ fn a_parser_can_complain_about_a_value_or_a_table() {
     let text = report.unwrap_err().to_string();
     assert!(text.contains("f:2:5: x is never right"), "{text}");
     assert!(text.contains("f:1:1: [a] is odd"), "{text}");
+    assert!(!text.contains("said once"), "{text}");
 }

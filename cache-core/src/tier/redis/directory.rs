@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult, Value};
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ pub(super) enum Directory {
 }
 
 /// Who serves which bucket at one moment.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Topology {
     /// All nodes by address, those without buckets too.
     pub(super) nodes: HashMap<String, Arc<Node>>,
@@ -37,6 +38,12 @@ pub(super) struct Topology {
 
 /// The owner's address of every bucket: one node's view.
 type Owners = Vec<Option<String>>;
+
+impl fmt::Debug for Topology {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.nodes.values()).finish()
+    }
+}
 
 impl Topology {
     /// Nobody serves anything yet.

@@ -103,8 +103,9 @@ impl Node {
         self.down.store(true, Ordering::Release);
     }
 
-    /// Tries a node that is down with a fresh connection; up again if it answers.
-    pub(super) async fn revive(&self) {
+    /// Tries a node that is down with a fresh connection; up again if it answers,
+    /// which is returned.
+    pub(super) async fn revive(&self) -> bool {
         let ping = {
             let mut pipe = redis::pipe();
             pipe.cmd("PING").ignore_errors();
@@ -115,8 +116,10 @@ impl Node {
         {
             self.timeouts.store(0, Ordering::Release);
             self.down.store(false, Ordering::Release);
+            true
         } else {
             *self.connection.lock() = None;
+            false
         }
     }
 }

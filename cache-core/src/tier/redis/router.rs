@@ -56,7 +56,7 @@ impl Router {
             topology: ArcSwap::from_pointee(Topology::empty()),
             trouble: Notify::new(),
         });
-        if !shared.refresh().await {
+        if !shared.refresh().await || !shared.anybody_answers().await {
             return Err(RemoteError::Failed("no node answered".to_owned()));
         }
         let watch = tokio::spawn(watch(shared.clone()));
@@ -234,6 +234,13 @@ impl Shared {
             }
             None => false,
         }
+    }
+
+    /// Whether any node answers; a fixed address is not asked for by `refresh`.
+    async fn anybody_answers(&self) -> bool {
+        let nodes: Vec<_> = self.topology.load().nodes.values().cloned().collect();
+        let answers = futures_util::future::join_all(nodes.iter().map(|node| node.revive()));
+        answers.await.contains(&true)
     }
 
     fn down(&self) -> Vec<Arc<Node>> {

@@ -1,0 +1,211 @@
+//! L2 loses what it had acknowledged, the bus loses messages: nothing old is
+//! served by a process that had heard better, and soon by nobody.
+
+use cache_core::bus::memory::MemoryBus;
+use cache_core::bus::{Bus, BusError, Heard, Subscription};
+use cache_core::clock::SystemClock;
+use cache_core::model::key::{Key, KeySpace};
+use cache_core::source::Cause;
+use cache_core::testkit::fleet::{Fleet, until_trusted};
+use cache_core::testkit::until::until;
+use cache_core::tier::memory::MemoryRemote;
+use cache_core::wire::codec::Bincode;
+use cache_core::wire::invalidation::{Content, Message};
+use cache_core::{Cache, Domain, Lookup, Name, Policy, Role};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn open(domain: &Arc<Domain>) -> Cache<u64> {
+    let policy = Policy::new("users").expect("a name");
+    Cache::open(domain, policy, Bincode::default()).expect("a policy")
+}
+
+async fn member(fleet: &Fleet) -> Cache<u64> {
+    let domain = fleet.join(Role::Member).await.expect("the bus is there");
+    until_trusted(&domain).await;
+    open(&domain)
+}
+
+async fn store(cache: &Cache<u64>, row: u64) {
+    let load = move |_| async move { Ok::<_, Cause>(Some(row)) };
+    cache
+        .get_or_load("k", load)
+        .await
+        .expect("the source answers");
+}
+
+async fn row(cache: &Cache<u64>) -> Option<u64> {
+    match cache.get("k").await {
+        Ok(Lookup::Hit(hit)) => Some(*hit),
+        _ => None,
+    }
+}
+
+fn memory() -> (Arc<MemoryRemote>, Fleet) {
+    let clock = Arc::new(SystemClock::new());
+    let remote = Arc::new(MemoryRemote::new(clock.clone()));
+    let fleet = Fleet::over(remote.clone(), Arc::new(MemoryBus::new()), clock);
+    (remote, fleet)
+}
+
+#[tokio::test]
+async fn a_failover_that_lost_an_invalidation_serves_nothing_old() {
+    let (remote, fleet) = memory();
+    let cache = member(&fleet).await;
+    store(&cache, 1).await;
+    let before = remote.image();
+    cache.invalidate("k").await.expect("L2 is there");
+    remote.go_back_to(&before);
+    assert_eq!(
+        row(&cache).await,
+        None,
+        "the bucket is behind what was heard"
+    );
+
+    // A process that was not there to hear: the one that was mends the bucket.
+    let fresh = member(&fleet).await;
+    let mended = || async { row(&fresh).await.is_none() };
+    until(PATIENCE, "the bucket is raised for all", mended)
+        .await
+        .expect("within a heartbeat");
+    store(&cache, 2).await;
+    assert_eq!(row(&fresh).await, Some(2), "and the bucket is of use again");
+}
+
+#[tokio::test]
+async fn an_l1_filled_from_a_resurrected_value_is_dropped_by_the_mending() {
+    let (remote, fleet) = memory();
+    let cache = member(&fleet).await;
+    store(&cache, 1).await;
+    let before = remote.image();
+    cache.invalidate("k").await.expect("L2 is there");
+    remote.go_back_to(&before);
+    let fresh = member(&fleet).await;
+    // 1. the fresh process never heard of the invalidation and fills its L1
+    assert_eq!(row(&fresh).await, Some(1));
+    // 2. the other one notices, raises the bucket, and tells the bus
+    assert_eq!(row(&cache).await, None);
+    let dropped = || async { row(&fresh).await.is_none() };
+    until(PATIENCE, "L1 is dropped", dropped)
+        .await
+        .expect("within a heartbeat");
+}
+
+#[tokio::test]
+async fn a_redis_restarted_empty_is_of_use_again_with_an_invalidator() {
+    let (remote, fleet) = memory();
+    let fleet = fleet.with_invalidator();
+    let _invalidator = fleet
+        .join(Role::Invalidator)
+        .await
+        .expect("the bus is there");
+    let cache = member(&fleet).await;
+    store(&cache, 1).await;
+    remote.forget_all();
+    let domain = fleet.join(Role::Member).await.expect("the bus is there");
+    until_trusted(&domain).await;
+    let fresh = open(&domain);
+    let works = || async {
+        store(&fresh, 2).await;
+        row(&fresh).await == Some(2)
+    };
+    until(PATIENCE, "values are stored again", works)
+        .await
+        .expect("within a heartbeat");
+}
+
+#[tokio::test]
+async fn an_evicted_mark_lets_no_old_value_in() {
+    let (remote, fleet) = memory();
+    let cache = member(&fleet).await;
+    let space = KeySpace::new(fleet.name.clone(), Name::new("users").expect("a name"));
+    let address = space.address(Key::new(b"k").expect("a key"));
+    let Ok(Lookup::Miss(ticket)) = cache.get("k").await else {
+        panic!("nothing is stored")
+    };
+    cache.invalidate("k").await.expect("L2 is there");
+    remote.evict(&address);
+    ticket.fill(Some(1), None).await.expect("it can be encoded");
+    assert_eq!(row(&cache).await, None, "absence is never permission");
+}
+
+/// A bus that can swallow invalidations without a word.
+#[derive(Debug)]
+struct Lossy {
+    bus: MemoryBus,
+    swallows: AtomicBool,
+}
+
+#[async_trait::async_trait]
+impl Bus for Lossy {
+    async fn publish(&self, message: bytes::Bytes) -> Result<(), BusError> {
+        let content = Message::decode(&message).expect("a message").content;
+        let invalidates = matches!(content, Content::Invalidate(_));
+        if invalidates && self.swallows.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.bus.publish(message).await
+    }
+
+    async fn subscribe(&self) -> Result<Box<dyn Subscription>, BusError> {
+        self.bus.subscribe().await
+    }
+}
+
+#[tokio::test]
+async fn a_lost_last_message_is_noticed_by_the_next_heartbeat() {
+    let clock = Arc::new(SystemClock::new());
+    let bus = Arc::new(Lossy {
+        bus: MemoryBus::new(),
+        swallows: AtomicBool::new(false),
+    });
+    let fleet = Fleet::over(
+        Arc::new(MemoryRemote::new(clock.clone())),
+        bus.clone(),
+        clock,
+    );
+    let (writer, reader) = (member(&fleet).await, member(&fleet).await);
+    store(&writer, 1).await;
+    assert_eq!(row(&reader).await, Some(1), "it is in the reader's L1");
+    bus.swallows.store(true, Ordering::SeqCst);
+    writer.invalidate("k").await.expect("L2 is there");
+    let noticed = || async { row(&reader).await.is_none() };
+    until(PATIENCE, "the gap is noticed", noticed)
+        .await
+        .expect("by the last number");
+}
+
+#[tokio::test]
+async fn a_silent_bus_ends_the_trust_in_l1() {
+    let (_, fleet) = memory();
+    let fleet = fleet.with_invalidator();
+    let invalidator = fleet
+        .join(Role::Invalidator)
+        .await
+        .expect("the bus is there");
+    let domain = fleet.join(Role::Member).await.expect("the bus is there");
+    until_trusted(&domain).await;
+    invalidator.leave().await;
+    let lapsed = || async { !domain.trust().holds(domain.clock().now()) };
+    until(PATIENCE, "the trust lapses", lapsed)
+        .await
+        .expect("without a heartbeat");
+}
+
+#[tokio::test]
+async fn garbage_on_the_bus_drops_l1_and_nothing_else() {
+    let (_, fleet) = memory();
+    let cache = member(&fleet).await;
+    store(&cache, 1).await;
+    let mut ear = fleet.bus.subscribe().await.expect("the bus is there");
+    fleet
+        .bus
+        .publish(bytes::Bytes::from_static(b"\x01garbage"))
+        .await
+        .expect("it is there");
+    assert!(matches!(ear.next().await, Some(Heard::Message(_))));
+    assert_eq!(row(&cache).await, Some(1), "L2 still has it");
+}
