@@ -2,6 +2,7 @@
 
 mod bad_l2;
 mod contract;
+mod golden;
 mod herd;
 mod losses;
 mod paths;

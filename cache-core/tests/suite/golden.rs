@@ -1,0 +1,121 @@
+//! The exact bytes of every released format. A change here is a new format
+//! version, and the old bytes stay as a test of their own.
+
+use bytes::Bytes;
+use cache_core::model::entry::{Entry, Stamp};
+use cache_core::model::key::{Address, Bucket, Key, KeyHash, KeySpace};
+use cache_core::wire::codec::{Bincode, Codec};
+use cache_core::wire::envelope::{self, Label};
+use cache_core::wire::invalidation::{Content, Invalidation, Message, Publisher, Target};
+use cache_core::{Name, Position, Tag};
+use std::time::Duration;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Bytes {
+    let digits: Vec<_> = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let pairs = digits.chunks(2).map(|pair| pair.iter().collect::<String>());
+    pairs.map(|pair| u8::from_str_radix(&pair, 16).expect("hexadecimal")).collect()
+}
+
+fn plain(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
+const ENVELOPE_1: &str = "
+    01 01 00 0000abcd 000000000000002a 0000018bcfe56800 0000ea60
+    02 01 2a 00000001000000000000000200000003
+       06 7465616d3a31 00000000000000000000000900000000
+    00000005 6e022430 76616c7565";
+
+#[test]
+fn envelope_version_1() {
+    let label = Label {
+        codec: 1,
+        fingerprint: 0xabcd,
+        key: KeyHash(42),
+    };
+    let as_of = Position::new(1, 2, 3);
+    let entry = Entry {
+        value: Some(Bytes::from_static(b"value")),
+        as_of,
+        stamps: vec![
+            Stamp { tag: Tag::all(), as_of },
+            Stamp {
+                tag: Tag::new("team:1").expect("a tag"),
+                as_of: Position::new(0, 9, 0),
+            },
+        ],
+        stored_ms: 1_700_000_000_000,
+        ttl: Duration::from_secs(60),
+    };
+    assert_eq!(hex(&envelope::seal(label, &entry)), plain(ENVELOPE_1));
+    assert_eq!(envelope::open(label, as_of, &unhex(ENVELOPE_1)), Ok(entry));
+}
+
+const INVALIDATE_1: &str = "01 fbedfe 29 00 02
+    00 05 7573657273 06 757365723a37 fe02000000 2c01000000000000 01000000 00
+    01 05 7573657273 01 2a 00 00";
+const HEARTBEAT_1: &str = "01 fbedfe 29 01 01 fd0000000007000000";
+
+#[test]
+fn bus_message_version_1() {
+    let users = Name::new("users").expect("a name");
+    let publisher = Publisher(0xfeed);
+    let invalidate = Message {
+        publisher,
+        sequence: 41,
+        content: Content::Invalidate(vec![
+            Invalidation {
+                target: Target::Key {
+                    cache: users.clone(),
+                    key: b"user:7".as_slice().into(),
+                },
+                position: Position::new(1, 300, 2),
+                changed_ms: None,
+            },
+            Invalidation {
+                target: Target::Tag {
+                    cache: users,
+                    tag: Tag::all(),
+                },
+                position: Position::ZERO,
+                changed_ms: None,
+            },
+        ]),
+    };
+    let heartbeat = Message {
+        publisher,
+        sequence: 41,
+        content: Content::Heartbeat {
+            invalidator: true,
+            seen: Position::new(0, 7, 0),
+        },
+    };
+    for (message, golden) in [(invalidate, INVALIDATE_1), (heartbeat, HEARTBEAT_1)] {
+        let bytes = message.encode().expect("it is small");
+        assert_eq!(hex(&bytes), plain(golden));
+        assert_eq!(Message::decode(&unhex(golden)), Some(message));
+    }
+}
+
+#[test]
+fn keys_in_l2_version_1() {
+    let name = |text| Name::new(text).expect("a name");
+    let space = KeySpace::new(name("main"), name("users"));
+    let key = space.address(Key::new(b"user:7").expect("a key"));
+    let tag = space.tag_address(&Tag::all());
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert_eq!(text(&key.record), "{main:db}1/k/users/user:7");
+    assert_eq!(text(&tag.record), "{main:13}1/t/users/*");
+    assert_eq!(text(&Address::watermark(&name("main"), Bucket(255))), "{main:ff}1/wm");
+}
+
+#[test]
+fn bincode_as_the_codec_writes_it() {
+    let codec: &dyn Codec<(u64, String)> = &Bincode::default();
+    let bytes = codec.encode(&(300, "Ada".to_owned())).expect("it can be encoded");
+    assert_eq!(hex(&bytes), plain("fb2c01 03416461"));
+}
