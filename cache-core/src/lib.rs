@@ -1,4 +1,14 @@
 //! A two-tier cache that is right after the database changed.
+//!
+//! - [`Cache`]: the handle; [`Cache::get`] and [`Cache::get_or_load`] are
+//!   cache-aside, [`Cache::read_through`] makes a cache that loads by itself.
+//! - [`connect::open`] joins a [`Domain`]: L2, the bus, and what keeps this process's
+//!   caches coherent.
+//! - [`Policy`]: the limits and lifetimes of one cache.
+//! - [`KeyTemplate`]: keys, as the application and the invalidator's rules share them.
+//! - [`tier::Remote`] and [`bus::Bus`]: the seams, with a contract suite each in
+//!   `testkit`.
+//! - [`manual`]: what is promised, the architecture, the defaults, the words.
 #![deny(missing_docs)]
 
 pub mod bus;
@@ -13,6 +23,7 @@ pub mod event;
 pub mod fill;
 pub mod flight;
 pub mod guard;
+pub mod manual;
 pub mod metrics;
 pub mod model;
 #[cfg(feature = "ops")]

@@ -17,7 +17,9 @@ fn hex(bytes: &[u8]) -> String {
 fn unhex(text: &str) -> Bytes {
     let digits: Vec<_> = text.chars().filter(|c| !c.is_whitespace()).collect();
     let pairs = digits.chunks(2).map(|pair| pair.iter().collect::<String>());
-    pairs.map(|pair| u8::from_str_radix(&pair, 16).expect("hexadecimal")).collect()
+    pairs
+        .map(|pair| u8::from_str_radix(&pair, 16).expect("hexadecimal"))
+        .collect()
 }
 
 fn plain(text: &str) -> String {
@@ -42,7 +44,10 @@ fn envelope_version_1() {
         value: Some(Bytes::from_static(b"value")),
         as_of,
         stamps: vec![
-            Stamp { tag: Tag::all(), as_of },
+            Stamp {
+                tag: Tag::all(),
+                as_of,
+            },
             Stamp {
                 tag: Tag::new("team:1").expect("a tag"),
                 as_of: Position::new(0, 9, 0),
@@ -110,12 +115,17 @@ fn keys_in_l2_version_1() {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert_eq!(text(&key.record), "{main:db}1/k/users/user:7");
     assert_eq!(text(&tag.record), "{main:13}1/t/users/*");
-    assert_eq!(text(&Address::watermark(&name("main"), Bucket(255))), "{main:ff}1/wm");
+    assert_eq!(
+        text(&Address::watermark(&name("main"), Bucket(255))),
+        "{main:ff}1/wm"
+    );
 }
 
 #[test]
 fn bincode_as_the_codec_writes_it() {
     let codec: &dyn Codec<(u64, String)> = &Bincode::default();
-    let bytes = codec.encode(&(300, "Ada".to_owned())).expect("it can be encoded");
+    let bytes = codec
+        .encode(&(300, "Ada".to_owned()))
+        .expect("it can be encoded");
     assert_eq!(hex(&bytes), plain("fb2c01 03416461"));
 }

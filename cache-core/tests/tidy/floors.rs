@@ -84,8 +84,41 @@ const CACHE_CORE: Floors = Floors {
 };
 
 const CACHE_AGENT: Floors = Floors {
-    floors: &[("lib.rs", TOP)],
-    heads: &[],
+    floors: &[
+        ("config.rs", 0),
+        ("deadline.rs", 0),
+        ("demo/mod.rs", 0),
+        ("health.rs", 0),
+        ("leases.rs", 0),
+        ("listen.rs", 0),
+        ("observe.rs", 0),
+        ("proto.rs", 0),
+        ("demo/database.rs", 1),
+        ("demo/members.rs", 1),
+        ("failure.rs", 1),
+        ("caches.rs", 2),
+        ("convert.rs", 2),
+        ("gate.rs", 2),
+        ("calls/mod.rs", 3),
+        ("stats.rs", 3),
+        ("calls/get.rs", 4),
+        ("calls/invalidate.rs", 4),
+        ("calls/store.rs", 4),
+        ("demo/traffic.rs", 4),
+        ("page/mod.rs", 4),
+        ("service.rs", 4),
+        ("calls/batch.rs", 5),
+        ("grpc.rs", 5),
+        ("app.rs", 6),
+        ("cli/exit.rs", 7),
+        ("dev.rs", 7),
+        ("cli/dev.rs", 8),
+        ("cli/serve.rs", 8),
+        ("cli/mod.rs", 9),
+        ("lib.rs", TOP),
+        ("main.rs", TOP),
+    ],
+    heads: &["cli/mod.rs"],
 };
 
 const INVALIDATOR: Floors = Floors {
