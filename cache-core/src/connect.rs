@@ -7,9 +7,9 @@ use crate::bus::nats::NatsBus;
 use crate::clock::{Clock, SystemClock};
 use crate::coherence::listen::{Proof, Timing};
 use crate::domain::{Domain, Parts, Role};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::event::Observer;
-use crate::model::key::Name;
+use crate::model::key::{BUCKETS, Name};
 use crate::model::position::Position;
 use crate::random::SystemRandom;
 use crate::tier::Remote;
@@ -111,6 +111,7 @@ pub async fn open_from(
             Arc::new(RedisRemote::connect(name, deployment, *timeout).await?)
         }
     };
+    agree(settings, &*remote).await?;
     let bus: Arc<dyn Bus> = match &settings.bus {
         BusAt::Memory => Arc::new(MemoryBus::new()),
         BusAt::Nats { urls, prefix } => {
@@ -131,4 +132,28 @@ pub async fn open_from(
         from,
     })
     .await
+}
+
+/// Makes sure that all processes of a domain were told the same of it: positions
+/// and trust of different kinds must never mix in one L2.
+async fn agree(settings: &DomainSettings, remote: &dyn Remote) -> Result<(), Error> {
+    let trust_by = match settings.proof {
+        Proof::Invalidator => "invalidator",
+        Proof::Echo => "echo",
+    };
+    let terms = format!("buckets={BUCKETS} trust_by={trust_by}");
+    match remote.agree(terms.as_bytes()).await {
+        Ok(held) if held == terms.as_bytes() => Ok(()),
+        Ok(held) => {
+            let held = String::from_utf8_lossy(&held).into_owned();
+            let hint = format!("L2 was set up with `{held}`, this process with `{terms}`");
+            let error = Error::new(Kind::Mismatch, "joining a domain", settings.name.as_str());
+            Err(error.hint(hint))
+        }
+        // That shard is away; whoever set the domain up has agreed before.
+        Err(error) => {
+            tracing::warn!(%error, "the terms of the domain could not be compared");
+            Ok(())
+        }
+    }
 }

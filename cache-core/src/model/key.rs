@@ -206,6 +206,13 @@ impl Address {
         key
     }
 
+    /// The key of the domain's fixed terms, and the bucket it lives in.
+    pub fn terms(domain: &Name) -> (Bucket, Vec<u8>) {
+        let mut key = Self::tagged(domain, Bucket(0));
+        key.extend_from_slice(b"terms");
+        (Bucket(0), key)
+    }
+
     fn tagged(domain: &Name, bucket: Bucket) -> Vec<u8> {
         format!("{{{domain}:{:02x}}}1/", bucket.0).into_bytes()
     }

@@ -10,9 +10,10 @@ use crate::clock::{Clock, Tick};
 use crate::model::key::{Address, BUCKETS, Bucket};
 use crate::model::position::Position;
 use async_trait::async_trait;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The most records one bucket holds; above it, those nearest their end go.
@@ -29,6 +30,7 @@ pub struct Image(Vec<Shelf>);
 #[derive(Debug)]
 pub struct MemoryRemote {
     clock: Arc<dyn Clock>,
+    terms: OnceLock<Bytes>,
     buckets: Vec<Mutex<Shelf>>,
 }
 
@@ -49,6 +51,7 @@ impl MemoryRemote {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
+            terms: OnceLock::new(),
             buckets: (0..BUCKETS).map(|_| Mutex::default()).collect(),
         }
     }
@@ -197,6 +200,11 @@ impl Remote for MemoryRemote {
             answers.push(Ok(answer));
         }
         answers
+    }
+
+    async fn agree(&self, terms: &[u8]) -> Result<Bytes, RemoteError> {
+        let own = || Bytes::copy_from_slice(terms);
+        Ok(self.terms.get_or_init(own).clone())
     }
 
     async fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>> {

@@ -214,6 +214,10 @@ pub trait Remote: Send + Sync + fmt::Debug + 'static {
     /// Applies invalidations; the answers come in the order of the request.
     async fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>>;
 
+    /// The fixed terms of the domain: writes `terms` if there are none yet, and
+    /// returns what holds.
+    async fn agree(&self, terms: &[u8]) -> Result<Bytes, RemoteError>;
+
     /// Writes heartbeats; the answers come in the order of the request.
     async fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>>;
 }

@@ -8,6 +8,7 @@ use crate::event::{Event, Observer};
 use crate::model::key::Address;
 use crate::model::position::Position;
 use async_trait::async_trait;
+use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,6 +82,10 @@ impl Remote for Observed {
         let answers = self.remote.apply(batch).await;
         self.tell("apply", answers.iter().all(Result::is_ok), began);
         answers
+    }
+
+    async fn agree(&self, terms: &[u8]) -> Result<Bytes, RemoteError> {
+        self.one("agree", self.remote.agree(terms)).await
     }
 
     async fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>> {

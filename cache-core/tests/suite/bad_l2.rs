@@ -1,5 +1,6 @@
 //! A Redis that holds garbage, other types, or is not there at all.
 
+use cache_core::coherence::listen::Proof;
 use cache_core::connect::{self, BusAt, RemoteAt};
 use cache_core::event::Silent;
 use cache_core::metrics::Metrics;
@@ -165,5 +166,25 @@ async fn a_redis_that_dies_costs_loads_but_no_errors() {
     assert!(
         !cache.invalidate("k").await.expect("it is kept for later"),
         "L2 has not"
+    );
+}
+
+#[tokio::test]
+async fn a_process_told_otherwise_of_its_domain_does_not_join() {
+    let server = RedisServer::start().await.expect("redis-server starts");
+    let first = connect::open(&settings(server.url()), Role::Member, Arc::new(Silent)).await;
+    first.expect("nobody was there before");
+    let other = DomainSettings {
+        proof: Proof::Invalidator,
+        ..settings(server.url())
+    };
+    let error = connect::open(&other, Role::Member, Arc::new(Silent))
+        .await
+        .expect_err("differs");
+    assert_eq!(error.kind(), Kind::Mismatch);
+    let text = error.to_string();
+    assert!(
+        text.contains("trust_by=echo") && text.contains("trust_by=invalidator"),
+        "{text}"
     );
 }

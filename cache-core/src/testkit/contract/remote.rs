@@ -34,6 +34,7 @@ pub async fn check<R: Remote>(mut empty: impl AsyncFnMut() -> R) {
     a_tag_gets_a_floor_and_keeps_it(&empty().await).await;
     an_unleased_value_is_fenced_by_the_floor(&empty().await).await;
     a_batch_answers_in_order(&empty().await).await;
+    the_first_terms_hold(&empty().await).await;
 }
 
 fn at(offset: u64) -> Position {
@@ -414,5 +415,12 @@ async fn a_batch_answers_in_order(remote: &impl Remote) {
             panic!("{answer:?}");
         };
         assert_eq!(position, at(n));
+    }
+}
+
+async fn the_first_terms_hold(remote: &impl Remote) {
+    for terms in [b"first", b"other"] {
+        let held = remote.agree(terms).await.expect("L2 answers");
+        assert_eq!(held, &b"first"[..]);
     }
 }

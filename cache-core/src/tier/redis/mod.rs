@@ -8,7 +8,7 @@ mod script;
 
 use self::directory::Directory;
 use self::router::Router;
-use self::script::{APPLY, Answer, BEAT, Call, FILL, LEASE, RELEASE};
+use self::script::{AGREE, APPLY, Answer, BEAT, Call, FILL, LEASE, RELEASE};
 use super::{
     Applied, Beat, Beaten, Filled, Invalidate, Leased, MARK_KEEP, Offer, Reading, Record, Remote,
     RemoteError, Token, Watermark,
@@ -188,6 +188,19 @@ impl Remote for RedisRemote {
             .into_iter()
             .map(|answer| answer.and_then(parse))
             .collect()
+    }
+
+    async fn agree(&self, terms: &[u8]) -> Result<Bytes, RemoteError> {
+        let (bucket, key) = Address::terms(&self.domain);
+        let call = Call::Run {
+            script: &AGREE,
+            keys: [key.clone(), key],
+            args: vec![terms.to_vec()],
+        };
+        let answer = Answer::new(self.router.call(bucket, &call).await?);
+        let held = answer.as_ref().and_then(|answer| answer.text(1));
+        held.map(Bytes::copy_from_slice)
+            .ok_or_else(|| unexpected("agree"))
     }
 
     async fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>> {

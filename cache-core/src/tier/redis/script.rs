@@ -22,6 +22,7 @@ script!(FILL, "fill.lua");
 script!(RELEASE, "release.lua");
 script!(APPLY, "apply.lua");
 script!(BEAT, "beat.lua");
+script!(AGREE, "agree.lua");
 
 impl Script {
     fn new(own: &str) -> Self {
