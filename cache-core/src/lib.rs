@@ -30,6 +30,7 @@ pub mod model;
 pub mod ops;
 pub mod policy;
 pub mod random;
+mod series;
 pub mod source;
 pub mod strategy;
 #[cfg(feature = "testkit")]

@@ -3,32 +3,18 @@
 //! A cache's series are looked up once, when it is opened; a hit then costs one
 //! atomic increment.
 
-use crate::event::{
-    Answer, CACHES_MAX, CacheId, Event, LeaseOutcome, LoadOutcome, Observer, TargetKind, Tier,
-};
+use crate::event::{CACHES_MAX, CacheId, Event, Observer, TargetKind};
 use crate::model::key::Name;
+use crate::series::{
+    CacheSeries, Families, Labels, Registration, load_histogram, pick, remote_histogram,
+};
 use parking_lot::Mutex;
-use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use std::fmt;
 use std::sync::OnceLock;
-
-/// Label names and values; all of them come from this file and from configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Labels<const N: usize>([(&'static str, String); N]);
-
-impl<const N: usize> EncodeLabelSet for Labels<N> {
-    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), fmt::Error> {
-        for (name, value) in &self.0 {
-            EncodeLabelSet::encode(&[(*name, value.as_str())], encoder)?;
-        }
-        Ok(())
-    }
-}
 
 /// The series of this process.
 #[derive(Debug)]
@@ -45,28 +31,6 @@ pub struct Metrics {
     buckets_behind: Counter,
     remote: Family<Labels<2>, Counter>,
     remote_time: Family<Labels<1>, Histogram>,
-}
-
-#[derive(Debug)]
-struct Families {
-    gets: Family<Labels<3>, Counter>,
-    loads: Family<Labels<2>, Counter>,
-    load_time: Family<Labels<1>, Histogram>,
-    coalesced: Family<Labels<1>, Counter>,
-    leases: Family<Labels<2>, Counter>,
-    puts: Family<Labels<2>, Counter>,
-    codec_errors: Family<Labels<1>, Counter>,
-}
-
-#[derive(Debug)]
-struct CacheSeries {
-    gets: [Counter; 6],
-    loads: [Counter; 5],
-    load_time: Histogram,
-    coalesced: Counter,
-    leases: [Counter; 6],
-    puts: [Counter; 2],
-    codec_errors: Counter,
 }
 
 /// One cache's counters at a moment, for the built-in page.
@@ -104,24 +68,6 @@ pub struct ProcessCounts {
     /// Buckets whose older values were refused after L2 had lost writes.
     pub buckets_raised: u64,
 }
-
-const GETS: [(&str, &str); 6] = [
-    ("l1", "hit"),
-    ("l1", "negative"),
-    ("l2", "hit"),
-    ("l2", "negative"),
-    ("none", "miss"),
-    ("none", "error"),
-];
-const LOADS: [&str; 5] = ["success", "not_found", "error", "timeout", "shed"];
-const LEASES: [&str; 6] = [
-    "granted",
-    "busy",
-    "filled",
-    "superseded",
-    "expired",
-    "released",
-];
 
 impl Metrics {
     /// Registers all series.
@@ -231,73 +177,6 @@ impl Metrics {
     }
 }
 
-/// Names and registers series, all under one prefix.
-struct Registration<'r>(&'r mut Registry);
-
-impl Registration<'_> {
-    fn add(&mut self, name: &str, help: &str, metric: impl prometheus_client::registry::Metric) {
-        self.0.register(format!("cacheaside_{name}"), help, metric);
-    }
-
-    fn family<const N: usize>(&mut self, name: &str, help: &str) -> Family<Labels<N>, Counter> {
-        let family = Family::default();
-        self.add(name, help, family.clone());
-        family
-    }
-
-    fn counter(&mut self, name: &str, help: &str) -> Counter {
-        let counter = Counter::default();
-        self.add(name, help, counter.clone());
-        counter
-    }
-
-    fn gauge(&mut self, name: &str, help: &str) -> Gauge {
-        let gauge = Gauge::default();
-        self.add(name, help, gauge.clone());
-        gauge
-    }
-}
-
-/// 1 ms to 16 s.
-fn load_histogram() -> Histogram {
-    Histogram::new(exponential_buckets(0.001, 2.0, 15))
-}
-
-/// 50 us to 0.8 s.
-fn remote_histogram() -> Histogram {
-    Histogram::new(exponential_buckets(0.000_05, 2.0, 15))
-}
-
-fn pick<const N: usize>(
-    family: &Family<Labels<N>, Counter>,
-    labels: [(&'static str, &str); N],
-) -> Counter {
-    let labels = Labels(labels.map(|(name, value)| (name, value.to_owned())));
-    family.get_or_create(&labels).clone()
-}
-
-impl CacheSeries {
-    fn new(families: &Families, cache: &str) -> Self {
-        let of_cache = || Labels([("cache", cache.to_owned())]);
-        Self {
-            gets: GETS.map(|(tier, result)| {
-                pick(
-                    &families.gets,
-                    [("cache", cache), ("tier", tier), ("result", result)],
-                )
-            }),
-            loads: LOADS
-                .map(|result| pick(&families.loads, [("cache", cache), ("result", result)])),
-            load_time: families.load_time.get_or_create(&of_cache()).clone(),
-            coalesced: families.coalesced.get_or_create(&of_cache()).clone(),
-            leases: LEASES
-                .map(|outcome| pick(&families.leases, [("cache", cache), ("outcome", outcome)])),
-            puts: ["l1", "l2"].map(|tier| pick(&families.puts, [("cache", cache), ("tier", tier)])),
-            codec_errors: families.codec_errors.get_or_create(&of_cache()).clone(),
-        }
-    }
-}
-
 impl Observer for Metrics {
     /// A cache beyond the limit shares the last one's number, and its series.
     fn register(&self, cache: &Name) -> CacheId {
@@ -318,51 +197,15 @@ impl Observer for Metrics {
 
     fn observe(&self, event: &Event<'_>) {
         match *event {
-            Event::Get {
-                cache,
-                tier,
-                answer,
-            } => {
-                let Some(series) = self.cache(cache) else {
-                    return;
-                };
-                series.gets[get_index(tier, answer)].inc();
-            }
-            Event::Load {
-                cache,
-                outcome,
-                took,
-            } => {
-                let Some(series) = self.cache(cache) else {
-                    return;
-                };
-                series.loads[load_index(outcome)].inc();
-                series.load_time.observe(took.as_secs_f64());
-            }
-            Event::Coalesced { cache } => {
-                let Some(series) = self.cache(cache) else {
-                    return;
-                };
-                series.coalesced.inc();
-            }
-            Event::Lease { cache, outcome } => {
-                let Some(series) = self.cache(cache) else {
-                    return;
-                };
-                series.leases[lease_index(outcome)].inc();
-            }
-            Event::Put { cache, tier } => {
-                let Some(series) = self.cache(cache) else {
-                    return;
-                };
-                series.puts[usize::from(tier != Tier::L1)].inc();
-            }
-            Event::Undecodable { cache, why } => {
-                let Some(series) = self.cache(cache) else {
-                    return;
-                };
-                series.codec_errors.inc();
-                tracing::debug!(why, "bytes in L2 are not a value of the cache");
+            Event::Get { cache, .. }
+            | Event::Load { cache, .. }
+            | Event::Coalesced { cache }
+            | Event::Lease { cache, .. }
+            | Event::Put { cache, .. }
+            | Event::Undecodable { cache, .. } => {
+                if let Some(series) = self.cache(cache) {
+                    series.observe(event);
+                }
             }
             Event::Applied { kind, lag } => {
                 self.applied[kind_index(kind)].inc();
@@ -383,8 +226,9 @@ impl Observer for Metrics {
             }
             Event::BucketRaised { bucket } => {
                 self.buckets_raised.inc();
+                let bucket = bucket.0;
                 tracing::warn!(
-                    bucket = bucket.0,
+                    bucket,
                     "L2 lost writes of a bucket, its older values are refused"
                 );
             }
@@ -395,43 +239,10 @@ impl Observer for Metrics {
                 let outcome = if ok { "ok" } else { "error" };
                 pick(&self.remote, [("command", step), ("outcome", outcome)]).inc();
                 let step = Labels([("command", step.to_owned())]);
-                self.remote_time
-                    .get_or_create(&step)
-                    .observe(took.as_secs_f64());
+                let time = self.remote_time.get_or_create(&step);
+                time.observe(took.as_secs_f64());
             }
         }
-    }
-}
-
-fn get_index(tier: Tier, answer: Answer) -> usize {
-    match (tier, answer) {
-        (_, Answer::Error) => 5,
-        (Tier::None, _) | (_, Answer::Miss) => 4,
-        (Tier::L1, Answer::Hit) => 0,
-        (Tier::L1, Answer::Negative) => 1,
-        (Tier::L2, Answer::Hit) => 2,
-        (Tier::L2, Answer::Negative) => 3,
-    }
-}
-
-fn load_index(outcome: LoadOutcome) -> usize {
-    match outcome {
-        LoadOutcome::Found => 0,
-        LoadOutcome::Absent => 1,
-        LoadOutcome::Failed => 2,
-        LoadOutcome::Timeout => 3,
-        LoadOutcome::Shed => 4,
-    }
-}
-
-fn lease_index(outcome: LeaseOutcome) -> usize {
-    match outcome {
-        LeaseOutcome::Granted => 0,
-        LeaseOutcome::Busy => 1,
-        LeaseOutcome::Filled => 2,
-        LeaseOutcome::Superseded => 3,
-        LeaseOutcome::Lost => 4,
-        LeaseOutcome::Released => 5,
     }
 }
 

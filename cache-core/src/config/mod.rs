@@ -4,6 +4,8 @@
 //! that is wrong with it at once.
 
 pub mod domain;
+pub mod overrides;
 pub mod reader;
 pub mod report;
 pub mod units;
+pub mod wrong;

@@ -27,9 +27,10 @@
 //! assert!(report.to_string().contains("did you mean `stream`?"));
 //! ```
 
-use crate::config::report::{Place, Problem, Report, nearest};
+use crate::config::overrides::{self, Override};
+use crate::config::report::{Place, Problem, Report};
 use crate::config::units::{Size, Span, parse_bytes, parse_duration};
-use std::borrow::Cow;
+use crate::config::wrong::{LIST_MAX, Wrong, as_str, mismatch, one_of, outside, suggest, too_many};
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
@@ -39,8 +40,6 @@ use toml::de::{DeTable, DeValue};
 
 /// The largest file that is read, in bytes.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
-/// The most elements of one list and the most tables of one name.
-pub const LIST_MAX: usize = 1024;
 
 /// Reads `text`, which people know as `file`, with `parse`.
 ///
@@ -52,6 +51,19 @@ pub fn read<T>(
     text: &str,
     parse: impl FnOnce(&mut Section<'_>) -> Option<T>,
 ) -> Result<T, Report> {
+    read_with(file, text, &[], parse)
+}
+
+/// The same, with values from outside in place of the file's.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with<T>(
+    file: &str,
+    text: &str,
+    overrides: &[Override],
+    parse: impl FnOnce(&mut Section<'_>) -> Option<T>,
+) -> Result<T, Report> {
     let mut report = Report::new(file);
     if text.len() > FILE_BYTES_MAX {
         report.add(Problem {
@@ -61,7 +73,7 @@ pub fn read<T>(
         });
         return Err(report);
     }
-    let (table, errors) = DeTable::parse_recoverable(text);
+    let (mut table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         report.add(Problem {
             place: error.span().map(|span| Place::of(text, span)),
@@ -72,6 +84,7 @@ pub fn read<T>(
     // A table recovered from bad syntax lacks keys that are there in the file.
     let mut found = None;
     if report.is_empty() {
+        overrides::apply(table.get_mut(), overrides, text.len() + 1);
         let shared = RefCell::new(report);
         let mut section = Section::new(text, &shared, String::new(), None, Some(table.get_ref()));
         found = parse(&mut section);
@@ -102,15 +115,6 @@ pub struct Section<'a> {
     header: Option<Range<usize>>,
     table: Option<&'a DeTable<'a>>,
     asked: Vec<&'static str>,
-}
-
-/// What is wrong with one value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
-    /// What is wrong, without its place.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
 }
 
 type Value<'a> = &'a Spanned<DeValue<'a>>;
@@ -410,85 +414,23 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn report_at(&self, place: Option<Range<usize>>, wrong: Wrong) {
+    fn report_at(&self, range: Option<Range<usize>>, wrong: Wrong) {
+        let outside = range
+            .as_ref()
+            .is_some_and(|range| range.start > self.text.len());
+        let (place, message) = match range {
+            Some(_) if outside => (None, format!("{} (given from outside)", wrong.message)),
+            range => (
+                range.map(|range| Place::of(self.text, range)),
+                wrong.message,
+            ),
+        };
         self.report.borrow_mut().add(Problem {
-            place: place.map(|range| Place::of(self.text, range)),
-            message: wrong.message,
+            place,
+            message,
             hint: wrong.hint,
         });
     }
-}
-
-// === impl Wrong ===
-
-impl From<String> for Wrong {
-    fn from(message: String) -> Self {
-        Self {
-            message,
-            hint: None,
-        }
-    }
-}
-
-impl From<crate::error::Error> for Wrong {
-    fn from(error: crate::error::Error) -> Self {
-        error.to_string().into()
-    }
-}
-
-fn as_str<'a>(value: Value<'a>) -> Result<&'a str, Wrong> {
-    match value.get_ref() {
-        DeValue::String(text) => Ok(Cow::as_ref(text)),
-        other => Err(mismatch("a string", other)),
-    }
-}
-
-fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
-    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-        return Ok(*value);
-    }
-    let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-    Err(Wrong {
-        message: format!("`{text}` is not one of {}", words.join(", ")),
-        hint: suggest(text, &words),
-    })
-}
-
-fn suggest(word: &str, known: &[&str]) -> Option<String> {
-    nearest(word, known.iter().copied()).map(|near| format!("did you mean `{near}`?"))
-}
-
-fn mismatch(expected: &str, found: &DeValue<'_>) -> Wrong {
-    let found = match found {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a decimal number",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date or time",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    };
-    format!("must be {expected}, not {found}").into()
-}
-
-fn outside<T: Copy, S: fmt::Display>(
-    given: impl fmt::Display,
-    range: &RangeInclusive<T>,
-    show: impl Fn(T) -> S,
-    default: T,
-) -> Wrong {
-    let (least, most) = (show(*range.start()), show(*range.end()));
-    Wrong {
-        message: format!("{given} is out of range"),
-        hint: Some(format!(
-            "it goes from {least} to {most}; the default is {}",
-            show(default)
-        )),
-    }
-}
-
-fn too_many() -> Wrong {
-    format!("has more than {LIST_MAX} elements").into()
 }
 
 #[cfg(test)]

@@ -20,6 +20,12 @@ pub struct TimedOut {
     pub looks: u64,
 }
 
+/// Lets a span of time pass on purpose: the pace of a load, the length of a fake's
+/// work, the length of an outage. Never a way to wait for something.
+pub async fn pace(span: Duration) {
+    sleep(span).await;
+}
+
 /// Looks at `condition` every 10 ms until it is true.
 ///
 /// A look that hangs is cut off at the deadline too. Runs on tokio's time, so

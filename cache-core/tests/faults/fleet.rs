@@ -1,12 +1,13 @@
 //! Readers, a writer and a ledger over real servers.
 
 use cache_core::bus::nats::NatsBus;
-use cache_core::clock::{Clock, SystemClock};
+use cache_core::clock::SystemClock;
 use cache_core::coherence::announce::{Announced, Change};
 use cache_core::coherence::listen::Timing;
 use cache_core::source::{Cause, Wanted};
 use cache_core::testkit::fleet::{Fleet, until_trusted};
 use cache_core::testkit::ledger::Ledger;
+use cache_core::testkit::until::pace;
 use cache_core::tier::redis::{Deployment, RedisRemote};
 use cache_core::wire::codec::Bincode;
 use cache_core::{Cache, Domain, Key, Name, Policy, Position, ReadThrough, Role};
@@ -96,7 +97,7 @@ impl Load {
             let ledger = ledger.clone();
             async move {
                 let version = ledger.version(row);
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                pace(Duration::from_millis(1)).await;
                 Ok::<_, Cause>(Some(version))
             }
         })
@@ -120,7 +121,7 @@ impl Load {
                         eprintln!("a reader saw: {error}");
                     }
                 }
-                tokio::time::sleep(Duration::from_micros(500)).await;
+                pace(Duration::from_micros(500)).await;
             }
         });
     }
@@ -142,7 +143,7 @@ impl Load {
                 let position = Position::new(0, offset, 0);
                 let change = Change::key(&cache, key, Some(position));
                 announcing.spawn(announce(invalidator.clone(), change));
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                pace(Duration::from_millis(5)).await;
             }
             while announcing.join_next().await.is_some() {}
         });
@@ -150,7 +151,7 @@ impl Load {
 
     /// Runs on for a while, under whatever has been done to the servers.
     pub(crate) async fn run_for(&self, span: Duration) {
-        tokio::time::sleep(span).await;
+        pace(span).await;
     }
 
     /// Stops everything; prints and checks what was read.
@@ -187,13 +188,13 @@ async fn announce(invalidator: Arc<Domain>, change: Change) {
         match answers.as_deref() {
             Ok([Announced::Everywhere(_)]) => return,
             Ok(_) => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                pace(Duration::from_millis(50)).await;
                 answers = announcer
                     .announce_again(std::slice::from_ref(&change))
                     .await;
             }
             Err(_) => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                pace(Duration::from_millis(50)).await;
                 answers = announcer.announce(std::slice::from_ref(&change)).await;
             }
         }

@@ -5,11 +5,12 @@ use crate::fleet::{Load, key};
 use cache_core::model::key::{Address, KeySpace};
 use cache_core::testkit::servers::cluster::RedisCluster;
 use cache_core::testkit::servers::nats::NatsServer;
+use cache_core::testkit::until::pace;
 use cache_core::tier::redis::Deployment;
 use cache_core::{Key, Name};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What a probe of one shard has measured.
 struct Shard {
@@ -40,15 +41,16 @@ async fn probe(load: &Load, address: Address, stop: Arc<AtomicBool>) -> Shard {
         worst: Duration::ZERO,
         away: Duration::ZERO,
     };
-    let mut answered = Instant::now();
+    let clock = load.fleet.clock.clone();
+    let mut answered = clock.now();
     while !stop.load(Ordering::Relaxed) {
-        let began = Instant::now();
+        let began = clock.now();
         if remote.read(&address).await.is_ok() {
-            shard.worst = shard.worst.max(began.elapsed());
-            answered = Instant::now();
+            answered = clock.now();
+            shard.worst = shard.worst.max(answered.since(began));
         }
-        shard.away = shard.away.max(answered.elapsed());
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        shard.away = shard.away.max(clock.now().since(answered));
+        pace(Duration::from_millis(2)).await;
     }
     shard
 }

@@ -6,6 +6,7 @@ use cache_core::source::Cause;
 use cache_core::testkit::fleet::Fleet;
 use cache_core::testkit::servers::nats::NatsServer;
 use cache_core::testkit::servers::redis::RedisServer;
+use cache_core::testkit::until::pace;
 use cache_core::tier::redis::Deployment;
 use cache_core::wire::codec::Bincode;
 use cache_core::{Cache, Domain, DomainSettings, Policy, Role};
@@ -31,7 +32,7 @@ async fn stampede(domain: &Arc<Domain>) -> u64 {
         tokio::spawn(async move {
             let load = move |_| async move {
                 loads.fetch_add(1, Ordering::SeqCst);
-                tokio::time::sleep(LOAD).await;
+                pace(LOAD).await;
                 Ok::<_, Cause>(Some(42))
             };
             let hit = cache.get_or_load("k", load).await;
@@ -63,7 +64,7 @@ async fn a_leader_that_goes_away_does_not_cost_a_second_load() {
         async move {
             let load = move |_| async move {
                 loads.fetch_add(1, Ordering::SeqCst);
-                tokio::time::sleep(LOAD).await;
+                pace(LOAD).await;
                 Ok::<_, Cause>(Some(42))
             };
             cache

@@ -107,6 +107,7 @@ const CACHE_AGENT: Floors = Floors {
         ("demo/traffic.rs", 4),
         ("page/mod.rs", 4),
         ("service.rs", 4),
+        ("sizes.rs", 4),
         ("calls/batch.rs", 5),
         ("grpc.rs", 5),
         ("app.rs", 6),

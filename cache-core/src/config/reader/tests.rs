@@ -1,6 +1,7 @@
 //! What people see when a file is wrong.
 
 use super::*;
+use crate::config::overrides::Given;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Op {
@@ -226,4 +227,22 @@ fn a_parser_can_complain_about_a_value_or_a_table() {
     assert!(text.contains("f:2:5: x is never right"), "{text}");
     assert!(text.contains("f:1:1: [a] is odd"), "{text}");
     assert!(!text.contains("said once"), "{text}");
+}
+
+#[test]
+fn values_from_outside_take_the_place_of_the_files() {
+    let given = |key, value| Override {
+        table: "source",
+        key,
+        value,
+    };
+    let stream = given("stream", Given::Text("OTHER".into()));
+    for text in ["", "[source]\nstream = 'CDC'\n"] {
+        let read = read_with("f", text, std::slice::from_ref(&stream), settings);
+        assert_eq!(read.map(|settings| settings.stream), Ok("OTHER".to_owned()));
+    }
+    let wrong = given("wait", Given::list("1s, 2s"));
+    let report = read_with("f", "", &[stream, wrong], settings).unwrap_err();
+    let expected = "f: `wait`: must be a string, not a list (given from outside)\n\n1 problem in f";
+    assert_eq!(report.to_string(), expected);
 }

@@ -1,0 +1,233 @@
+//! The life of an agent: listen, join the domain, serve, drain.
+
+use crate::caches::Caches;
+use crate::calls::Agent;
+use crate::config::{Drain, Limits};
+use crate::gate::Gate;
+use crate::grpc::Grpc;
+use crate::health::Readiness;
+use crate::listen::Doors;
+use crate::observe::Watcher;
+use crate::page;
+use crate::sizes::Sizes;
+use crate::stats::{Demo, Member, Stats, millis};
+use cache_core::clock::{Clock, Tick};
+use cache_core::metrics::Metrics;
+use cache_core::ops::admin::{self, Admin};
+use cache_core::{Domain, DomainSettings, Error, Kind, Policy, Role, connect};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The first and the longest pause between two tries to reach Redis and NATS.
+const RETRY_MIN: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// The version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// One agent. Clones share it.
+#[derive(Clone)]
+pub struct App {
+    /// The API's calls.
+    pub agent: Agent,
+    /// What is heard of the caches.
+    pub watcher: Arc<Watcher>,
+    /// Whether it is ready.
+    pub readiness: Readiness,
+    gate: Gate,
+    registry: Arc<Registry>,
+    began: Tick,
+    demo: Arc<OnceLock<Box<dyn Fn() -> Demo + Send + Sync>>>,
+}
+
+impl App {
+    /// An agent that has joined no domain yet.
+    pub async fn new(policies: Vec<Policy>, limits: Limits, clock: Arc<dyn Clock>) -> Self {
+        let mut registry = Registry::default();
+        let watcher = Arc::new(Watcher::new(Metrics::new(&mut registry)));
+        let gate = Gate::new(limits.requests_max, &mut registry);
+        let build: Gauge = Gauge::default();
+        build.set(1);
+        registry
+            .sub_registry_with_label(("version".into(), VERSION.into()))
+            .register(
+                "cacheaside_build_info",
+                "Always 1; the version is a label",
+                build,
+            );
+        let began = clock.now();
+        let caches = Arc::new(Caches::new(policies));
+        let agent = Agent::new(caches, clock, limits.deadline);
+        registry.register_collector(Box::new(Sizes(agent.clone())));
+        Self {
+            agent,
+            watcher,
+            readiness: Readiness::starting().await,
+            gate,
+            registry: Arc::new(registry),
+            began,
+            demo: Arc::default(),
+        }
+    }
+
+    /// Opens the caches in a joined domain; the agent is ready from here on.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for a policy that contradicts itself.
+    pub async fn open(&self, domain: &Arc<Domain>) -> Result<(), Error> {
+        self.agent.caches.open(domain)?;
+        self.readiness.ready().await;
+        Ok(())
+    }
+
+    /// Reaches Redis and NATS, once.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when one of them cannot be reached.
+    pub async fn join(&self, settings: &DomainSettings) -> Result<(), Error> {
+        let domain = connect::open(settings, Role::Member, self.watcher.clone()).await?;
+        self.open(&domain).await
+    }
+
+    /// The same, tried until it works. What trying again cannot mend ends it too.
+    pub async fn join_at_last(self, settings: DomainSettings) {
+        let mut pause = RETRY_MIN;
+        while let Err(error) = self.join(&settings).await {
+            tracing::warn!(%error, "serving misses only, until Redis and NATS can be reached");
+            self.readiness.not_ready(error.to_string()).await;
+            if error.kind() != Kind::Unavailable {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_MAX);
+        }
+        tracing::info!("Redis and NATS have been reached");
+    }
+
+    /// Shows what a demo does; the first one counts.
+    pub fn show_demo(&self, look: impl Fn() -> Demo + Send + Sync + 'static) {
+        self.demo.get_or_init(|| Box::new(look));
+    }
+
+    /// One look at the agent.
+    pub fn stats(&self) -> Stats {
+        let uptime = self.agent.clock.now().since(self.began);
+        Stats {
+            version: VERSION,
+            uptime_ms: millis(uptime),
+            not_ready: self.readiness.why_not(),
+            leases: self.agent.leases.len(),
+            agent: Member::of(&self.watcher, &self.agent.caches),
+            demo: self.demo.get().map(|look| look()),
+        }
+    }
+
+    /// Serves until `stop`, and then drains.
+    ///
+    /// # Errors
+    /// A listener's, when it ends before it was asked to.
+    pub async fn serve(
+        self,
+        doors: Doors,
+        drain: Drain,
+        stop: CancellationToken,
+    ) -> io::Result<()> {
+        let close = CancellationToken::new();
+        let close_admin = CancellationToken::new();
+        let admin = admin::serve(
+            doors.admin,
+            self.router(),
+            close_admin.clone().cancelled_owned(),
+        );
+        let admin = tokio::spawn(admin);
+        let sweep = tokio::spawn(self.agent.clone().sweep());
+        let grpc = Grpc {
+            agent: self.agent.clone(),
+            gate: self.gate.clone(),
+            health: self.readiness.reporter(),
+        };
+        let mut servers = JoinSet::new();
+        if let Some(door) = doors.unix {
+            servers.spawn(grpc.clone().serve_unix(door, close.clone()));
+        }
+        if let Some(door) = doors.tcp {
+            servers.spawn(grpc.serve_tcp(door, close.clone()));
+        }
+        let ended = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            Some(ended) = servers.join_next() => Err(early(ended)),
+        };
+        if ended.is_ok() {
+            self.drain(drain, &close, &mut servers).await;
+        }
+        sweep.abort();
+        self.agent.leases.clear();
+        if let Some(domain) = self.agent.caches.domain() {
+            domain.leave().await;
+        }
+        close_admin.cancel();
+        // The admin listener has nothing to lose: it is not waited for in vain.
+        let _ = tokio::time::timeout(RETRY_MIN, admin).await;
+        ended
+    }
+
+    /// Says that the end is near, serves on for the delay, and then lets what runs
+    /// come to its end.
+    async fn drain(
+        &self,
+        drain: Drain,
+        close: &CancellationToken,
+        servers: &mut JoinSet<io::Result<()>>,
+    ) {
+        self.readiness.not_ready("draining").await;
+        tracing::info!(?drain.delay, "draining: still serving");
+        tokio::time::sleep(drain.delay).await;
+        close.cancel();
+        let ending = async {
+            while servers.join_next().await.is_some() {}
+            self.agent.tasks.close();
+            self.agent.tasks.wait().await;
+        };
+        match tokio::time::timeout(drain.timeout, ending).await {
+            Ok(()) => tracing::info!("drained: nothing runs any more"),
+            Err(_) => {
+                tracing::warn!(?drain.timeout, "calls still ran when the time to drain was up")
+            }
+        }
+    }
+
+    fn router(&self) -> axum::Router {
+        let readiness = self.readiness.clone();
+        let common = Admin {
+            registry: self.registry.clone(),
+            not_ready: Arc::new(move || readiness.why_not()),
+        };
+        let app = self.clone();
+        common
+            .router()
+            .merge(page::router(Arc::new(move || app.stats())))
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("agent", &self.agent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server that ended although nobody asked it to.
+fn early(ended: Result<io::Result<()>, tokio::task::JoinError>) -> io::Error {
+    match ended {
+        Ok(Ok(())) => io::Error::other("a listener was closed"),
+        Ok(Err(error)) => error,
+        Err(error) => io::Error::other(error),
+    }
+}

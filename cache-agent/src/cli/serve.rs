@@ -1,0 +1,94 @@
+//! `cache-agent serve` and `cache-agent check`.
+
+use crate::app::App;
+use crate::cli::exit::{self, Exit, fail};
+use crate::config::{self, Config, Listen, Start};
+use crate::listen::{self, Doors, ListenError, UnixDoor};
+use cache_core::clock::SystemClock;
+use cache_core::ops::shutdown::Signals;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Checks a configuration file.
+pub fn check(file: &Path) -> Exit {
+    match read(file) {
+        Ok(config) => {
+            let count = config.caches.len();
+            let noun = if count == 1 { "cache" } else { "caches" };
+            println!("{}: no problems, {count} {noun}", file.display());
+            Exit::Done
+        }
+        Err(Exit::Usage) => Exit::Problems,
+        Err(other) => other,
+    }
+}
+
+/// Serves until it is asked to end.
+pub async fn run(file: &Path) -> Exit {
+    let config = match read(file) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    // Before anything that takes time: a signal from here on means a clean end.
+    let signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("cache-agent: cannot hear signals: {error}");
+            return Exit::Failed;
+        }
+    };
+    let doors = match doors(&config.listen, config.admin).await {
+        Ok(doors) => doors,
+        Err(error) => return fail(&error),
+    };
+    let app = App::new(
+        config.caches,
+        config.listen.limits,
+        Arc::new(SystemClock::new()),
+    )
+    .await;
+    if config.start == Start::Refuse
+        && let Err(error) = app.join(&config.domain).await
+    {
+        return fail(&error);
+    }
+    let joining = app.clone();
+    let beside = async move {
+        if config.start == Start::Degraded {
+            joining.join_at_last(config.domain).await;
+        }
+        std::future::pending().await
+    };
+    exit::serve(app, doors, config.drain, signals, beside).await
+}
+
+fn read(file: &Path) -> Result<Config, Exit> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        eprintln!("cache-agent: cannot read {name}: {error}");
+        Exit::Usage
+    })?;
+    config::read(&name, &text).map_err(|report| {
+        eprintln!("{report}");
+        Exit::Usage
+    })
+}
+
+async fn doors(listen: &Listen, admin: SocketAddr) -> Result<Doors, ListenError> {
+    let mut doors = Doors {
+        unix: None,
+        tcp: None,
+        admin: listen::tcp(admin).await?,
+    };
+    if let Some(path) = &listen.unix {
+        doors.unix = Some(UnixDoor::bind(path).await?);
+        tracing::info!(path = %path.display(), "the API listens");
+    }
+    if let Some(address) = listen.tcp {
+        doors.tcp = Some(listen::tcp(address).await?);
+        tracing::info!(%address, "the API listens");
+    }
+    tracing::info!(address = %admin, "the admin listener is open");
+    Ok(doors)
+}

@@ -1,0 +1,214 @@
+//! The configuration file of `cache-agent serve`, checked as a whole.
+//!
+//! ```toml
+//! start = "refuse"            # or "degraded": serve misses until Redis and NATS answer
+//!
+//! [listen]
+//! unix = "/run/cache-agent/agent.sock"
+//! tcp = "127.0.0.1:7390"      # loopback only
+//! requests_max = 1024         # calls at once; more are turned away
+//! deadline = "1s"             # of calls that name none
+//!
+//! [admin]
+//! address = "127.0.0.1:9464"  # /metrics /live /ready and the built-in page
+//!
+//! [drain]
+//! delay = "5s"                # keep serving after SIGTERM
+//! timeout = "25s"             # then finish what runs
+//!
+//! [l2]
+//! urls = ["redis://127.0.0.1:6379"]
+//!
+//! [bus]
+//! url = "nats://127.0.0.1:4222"
+//!
+//! [[cache]]
+//! name = "users"
+//! ```
+//!
+//! `[domain]`, `[l2]`, `[bus]` and `[[cache]]` are read by
+//! [`cache_core::config::domain`], the same for every service.
+
+use cache_core::config::domain;
+use cache_core::config::reader::{self, Section};
+use cache_core::config::report::Report;
+use cache_core::{DomainSettings, Policy};
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const MILLI: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// All settings of one agent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// How Redis and NATS are reached.
+    pub domain: DomainSettings,
+    /// The caches; at least one.
+    pub caches: Vec<Policy>,
+    /// Where the API listens.
+    pub listen: Listen,
+    /// Where the admin listener is: port 9464 on loopback by default.
+    pub admin: SocketAddr,
+    /// How it ends.
+    pub drain: Drain,
+    /// What happens when Redis or NATS cannot be reached at the start.
+    pub start: Start,
+}
+
+/// Where the API listens, and within what limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The Unix socket, if there is one.
+    pub unix: Option<PathBuf>,
+    /// The loopback address, if there is one.
+    pub tcp: Option<SocketAddr>,
+    /// The limits.
+    pub limits: Limits,
+}
+
+/// The limits of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many calls run at once: 1024 by default. With messages of at most
+    /// 16 MiB this bounds the memory; real callers of one machine stay far below.
+    pub requests_max: usize,
+    /// The deadline of a call that names none: 1 s by default, as long as a reader
+    /// waits for another's load.
+    pub deadline: Duration,
+}
+
+/// How an agent ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long it keeps serving after it was asked to end: 5 s by default, time
+    /// for an application that ends together with it to finish its own requests.
+    pub delay: Duration,
+    /// How long calls may then take to end: 25 s by default; together with the
+    /// delay this stays within the 30 s that Kubernetes grants.
+    pub timeout: Duration,
+}
+
+/// What happens when Redis or NATS cannot be reached at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The agent ends with exit code 4. The default: a wrong address is noticed.
+    Refuse,
+    /// The agent answers misses without leases and keeps trying. Until then `/ready`
+    /// and the gRPC health service say that it is not ready, and nothing can be
+    /// stored or invalidated through it.
+    Degraded,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            requests_max: 1024,
+            deadline: SECOND,
+        }
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self {
+            delay: 5 * SECOND,
+            timeout: 25 * SECOND,
+        }
+    }
+}
+
+/// Reads a configuration; `file` is its name for people.
+///
+/// # Errors
+/// Everything that is wrong with it at once.
+pub fn read(file: &str, text: &str) -> Result<Config, Report> {
+    reader::read(file, text, config)
+}
+
+fn config(file: &mut Section<'_>) -> Option<Config> {
+    let words = [("refuse", Start::Refuse), ("degraded", Start::Degraded)];
+    let start = file.word_or("start", &words, Start::Refuse);
+    let domain = domain::settings(file);
+    let listen = file.section("listen", listen);
+    let admin = file.section("admin", |section| {
+        let usual = SocketAddr::from(([127, 0, 0, 1], 9464));
+        Some(section.opt_parsed("address", loopback).unwrap_or(usual))
+    });
+    let drain = file.section("drain", |section| {
+        let usual = Drain::default();
+        Some(Drain {
+            delay: section.duration_or("delay", Duration::ZERO..=600 * SECOND, usual.delay),
+            timeout: section.duration_or("timeout", MILLI..=600 * SECOND, usual.timeout),
+        })
+    });
+    let caches = caches(file);
+    Some(Config {
+        domain: domain?,
+        caches: caches?,
+        listen: listen?,
+        admin: admin?,
+        drain: drain?,
+        start,
+    })
+}
+
+fn listen(section: &mut Section<'_>) -> Option<Listen> {
+    let usual = Limits::default();
+    let unix = section.opt_parsed("unix", |text| {
+        let path = PathBuf::from(text);
+        path.is_absolute()
+            .then_some(path)
+            .ok_or_else(|| format!("`{text}` is not absolute"))
+    });
+    let tcp = section.opt_parsed("tcp", loopback);
+    let named = section.has("unix") || section.has("tcp");
+    let limits = Limits {
+        requests_max: section.integer_or("requests_max", 1..=100_000u32, 1024) as usize,
+        deadline: section.duration_or("deadline", 10 * MILLI..=60 * SECOND, usual.deadline),
+    };
+    if !named {
+        let wrong =
+            "nothing to listen on: set `unix` to a path, `tcp` to a loopback address, or both";
+        section.complain("unix", wrong.to_owned());
+        return None;
+    }
+    Some(Listen { unix, tcp, limits })
+}
+
+/// An address on this machine. The API has no authentication: whoever reaches it
+/// reads and fills every cache.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| format!("`{text}` is no address and port; write one like 127.0.0.1:7390"))?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err(format!(
+        "{address} can be reached from other machines, and nothing here asks who is calling; \
+         use 127.0.0.1, [::1] or a Unix socket"
+    ))
+}
+
+fn caches(file: &mut Section<'_>) -> Option<Vec<Policy>> {
+    let mut names = HashSet::new();
+    let policies = file.sections("cache", |section| {
+        let policy = domain::policy(section)?;
+        if !names.insert(policy.name.clone()) {
+            section.complain("name", format!("the cache `{}` is here twice", policy.name));
+            return None;
+        }
+        Some(policy)
+    });
+    if !file.has("cache") {
+        file.complain(
+            "cache",
+            "no cache is configured; add a [[cache]] with a `name`".to_owned(),
+        );
+        return None;
+    }
+    Some(policies)
+}

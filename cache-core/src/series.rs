@@ -1,0 +1,196 @@
+//! The series of one cache, and how series are named and registered.
+
+use crate::event::{Answer, Event, LeaseOutcome, LoadOutcome, Tier};
+use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Metric, Registry};
+use std::fmt;
+
+/// Label names and values; all of them come from this file and from configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Labels<const N: usize>(pub(crate) [(&'static str, String); N]);
+
+impl<const N: usize> EncodeLabelSet for Labels<N> {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), fmt::Error> {
+        for (name, value) in &self.0 {
+            EncodeLabelSet::encode(&[(*name, value.as_str())], encoder)?;
+        }
+        Ok(())
+    }
+}
+
+/// The families that every cache has series in.
+#[derive(Debug)]
+pub(crate) struct Families {
+    pub(crate) gets: Family<Labels<3>, Counter>,
+    pub(crate) loads: Family<Labels<2>, Counter>,
+    pub(crate) load_time: Family<Labels<1>, Histogram>,
+    pub(crate) coalesced: Family<Labels<1>, Counter>,
+    pub(crate) leases: Family<Labels<2>, Counter>,
+    pub(crate) puts: Family<Labels<2>, Counter>,
+    pub(crate) codec_errors: Family<Labels<1>, Counter>,
+}
+
+/// The series of one cache, looked up once.
+#[derive(Debug)]
+pub(crate) struct CacheSeries {
+    pub(crate) gets: [Counter; 6],
+    pub(crate) loads: [Counter; 5],
+    pub(crate) load_time: Histogram,
+    pub(crate) coalesced: Counter,
+    pub(crate) leases: [Counter; 6],
+    pub(crate) puts: [Counter; 2],
+    pub(crate) codec_errors: Counter,
+}
+
+const GETS: [(&str, &str); 6] = [
+    ("l1", "hit"),
+    ("l1", "negative"),
+    ("l2", "hit"),
+    ("l2", "negative"),
+    ("none", "miss"),
+    ("none", "error"),
+];
+const LOADS: [&str; 5] = ["success", "not_found", "error", "timeout", "shed"];
+const LEASES: [&str; 6] = [
+    "granted",
+    "busy",
+    "filled",
+    "superseded",
+    "expired",
+    "released",
+];
+
+/// Names and registers series, all under one prefix.
+pub(crate) struct Registration<'r>(pub(crate) &'r mut Registry);
+
+impl Registration<'_> {
+    pub(crate) fn add(&mut self, name: &str, help: &str, metric: impl Metric) {
+        self.0.register(format!("cacheaside_{name}"), help, metric);
+    }
+
+    pub(crate) fn family<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+    ) -> Family<Labels<N>, Counter> {
+        let family = Family::default();
+        self.add(name, help, family.clone());
+        family
+    }
+
+    pub(crate) fn counter(&mut self, name: &str, help: &str) -> Counter {
+        let counter = Counter::default();
+        self.add(name, help, counter.clone());
+        counter
+    }
+
+    pub(crate) fn gauge(&mut self, name: &str, help: &str) -> Gauge {
+        let gauge = Gauge::default();
+        self.add(name, help, gauge.clone());
+        gauge
+    }
+}
+
+/// 1 ms to 16 s.
+pub(crate) fn load_histogram() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 15))
+}
+
+/// 50 us to 0.8 s.
+pub(crate) fn remote_histogram() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_05, 2.0, 15))
+}
+
+pub(crate) fn pick<const N: usize>(
+    family: &Family<Labels<N>, Counter>,
+    labels: [(&'static str, &str); N],
+) -> Counter {
+    let labels = Labels(labels.map(|(name, value)| (name, value.to_owned())));
+    family.get_or_create(&labels).clone()
+}
+
+impl CacheSeries {
+    /// A cache's series in every family.
+    pub(crate) fn new(families: &Families, cache: &str) -> Self {
+        let of_cache = || Labels([("cache", cache.to_owned())]);
+        Self {
+            gets: GETS.map(|(tier, result)| {
+                pick(
+                    &families.gets,
+                    [("cache", cache), ("tier", tier), ("result", result)],
+                )
+            }),
+            loads: LOADS
+                .map(|result| pick(&families.loads, [("cache", cache), ("result", result)])),
+            load_time: families.load_time.get_or_create(&of_cache()).clone(),
+            coalesced: families.coalesced.get_or_create(&of_cache()).clone(),
+            leases: LEASES
+                .map(|outcome| pick(&families.leases, [("cache", cache), ("outcome", outcome)])),
+            puts: ["l1", "l2"].map(|tier| pick(&families.puts, [("cache", cache), ("tier", tier)])),
+            codec_errors: families.codec_errors.get_or_create(&of_cache()).clone(),
+        }
+    }
+
+    /// Counts what happened to this cache; other events leave no trace.
+    pub(crate) fn observe(&self, event: &Event<'_>) {
+        match *event {
+            Event::Get { tier, answer, .. } => {
+                self.gets[get_index(tier, answer)].inc();
+            }
+            Event::Load { outcome, took, .. } => {
+                self.loads[load_index(outcome)].inc();
+                self.load_time.observe(took.as_secs_f64());
+            }
+            Event::Coalesced { .. } => {
+                self.coalesced.inc();
+            }
+            Event::Lease { outcome, .. } => {
+                self.leases[lease_index(outcome)].inc();
+            }
+            Event::Put { tier, .. } => {
+                self.puts[usize::from(tier != Tier::L1)].inc();
+            }
+            Event::Undecodable { why, .. } => {
+                self.codec_errors.inc();
+                tracing::debug!(why, "bytes in L2 are not a value of the cache");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn get_index(tier: Tier, answer: Answer) -> usize {
+    match (tier, answer) {
+        (_, Answer::Error) => 5,
+        (Tier::None, _) | (_, Answer::Miss) => 4,
+        (Tier::L1, Answer::Hit) => 0,
+        (Tier::L1, Answer::Negative) => 1,
+        (Tier::L2, Answer::Hit) => 2,
+        (Tier::L2, Answer::Negative) => 3,
+    }
+}
+
+fn load_index(outcome: LoadOutcome) -> usize {
+    match outcome {
+        LoadOutcome::Found => 0,
+        LoadOutcome::Absent => 1,
+        LoadOutcome::Failed => 2,
+        LoadOutcome::Timeout => 3,
+        LoadOutcome::Shed => 4,
+    }
+}
+
+fn lease_index(outcome: LeaseOutcome) -> usize {
+    match outcome {
+        LeaseOutcome::Granted => 0,
+        LeaseOutcome::Busy => 1,
+        LeaseOutcome::Filled => 2,
+        LeaseOutcome::Superseded => 3,
+        LeaseOutcome::Lost => 4,
+        LeaseOutcome::Released => 5,
+    }
+}
