@@ -1,0 +1,202 @@
+//! The life of an invalidator: open everything, check that it fits together, run
+//! the loop, and leave in order.
+
+use crate::config::{RulesFile, Service};
+use crate::consume::Puller;
+use crate::dead_letter::JetStreamLetters;
+use crate::metrics::Metrics;
+use crate::outbox::Outbox;
+use crate::pipeline::{Pipeline, PipelineSettings};
+use crate::source::{Link, Source, check_continuity};
+use crate::watch::{NotReady, Watch};
+use cache_core::metrics::Metrics as DomainMetrics;
+use cache_core::model::key::{Address, Bucket};
+use cache_core::model::position::Position;
+use cache_core::ops::admin::{self, Admin};
+use cache_core::{Domain, Error, Kind, Role, connect};
+use futures_util::future::join_all;
+use parking_lot::RwLock;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// The version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// How long the last answers may take on their way to NATS.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// One invalidator, opened and not running yet.
+#[derive(Debug)]
+pub struct App {
+    source: Source,
+    domain: Arc<Domain>,
+    letters: JetStreamLetters,
+    rules: RulesFile,
+    drain: Duration,
+    metrics: Arc<Metrics>,
+    registry: Arc<Registry>,
+    /// Why it is not ready, unless its connection is the reason.
+    not_ready: NotReady,
+}
+
+impl App {
+    /// Connects to everything.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when Redis, NATS or the stream is not there,
+    /// [`Kind::Mismatch`] when the stream and L2 do not belong together.
+    pub async fn open(service: Service, rules: RulesFile) -> Result<Self, Error> {
+        let link = Link::connect(&service.events, "invalidator").await?;
+        let source = Source::open(link.clone(), rules.source.clone()).await?;
+        let letters = JetStreamLetters::open(
+            link.client.clone(),
+            link.context.clone(),
+            &service.letters,
+            &rules.source.stream,
+            &rules.source.durable,
+        )
+        .await?;
+        let mut registry = Registry::default();
+        let observer = Arc::new(DomainMetrics::new(&mut registry));
+        let metrics = Arc::new(Metrics::new(&mut registry, &rules.source.stream));
+        let build: Gauge = Gauge::default();
+        build.set(1);
+        registry
+            .sub_registry_with_label(("version".into(), VERSION.into()))
+            .register(
+                "cacheaside_build_info",
+                "Always 1; the version is a label",
+                build,
+            );
+        // Everything up to here is answered for, so it is announced.
+        let from = source.position(source.backlog().await?.done);
+        let domain = connect::open_from(&service.domain, Role::Invalidator, observer, from).await?;
+        let heard = highest_in_l2(&domain).await?;
+        // In this order: others go on meanwhile, and L2 is never ahead of a stream
+        // that is looked at later.
+        check_continuity(&rules.source, heard, source.backlog().await?.last)?;
+        Ok(Self {
+            source,
+            domain,
+            letters,
+            drain: service.drain,
+            rules,
+            metrics,
+            registry: Arc::new(registry),
+            not_ready: Arc::new(RwLock::new(Some("starting"))),
+        })
+    }
+
+    /// Runs until `stop`, and then drains.
+    ///
+    /// # Errors
+    /// [`Kind::Mismatch`] when the stream was made anew, [`Kind::Unavailable`] when
+    /// it is gone for good.
+    pub async fn run(self, admin: TcpListener, stop: CancellationToken) -> Result<(), Error> {
+        let close_admin = CancellationToken::new();
+        let router = self.admin().router();
+        let admin = admin::serve(admin, router, close_admin.clone().cancelled_owned());
+        let admin = tokio::spawn(admin);
+        let puller = Puller::new(self.source.clone()).await?;
+        let pipeline = self.pipeline();
+        // The loop ends when it is asked to, or when watching shows that it must.
+        let end = stop.child_token();
+        let watching = async {
+            let error = tokio::select! {
+                error = self.watch().run() => Some(error),
+                () = end.cancelled() => None,
+            };
+            *self.not_ready.write() = Some("draining");
+            end.cancel();
+            error.map_or(Ok(()), Err)
+        };
+        tracing::info!(stream = self.rules.source.stream, "events are being read");
+        let running = async {
+            let ran = pipeline.run(Box::new(puller), end.clone()).await;
+            end.cancel();
+            ran
+        };
+        let (ran, watched) = tokio::join!(running, watching);
+        // Answers are sent without waiting for them: here they reach the server.
+        if timeout(FLUSH_TIMEOUT, self.source.link.client.flush())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the last answers may be lost; their events come again");
+        }
+        self.domain.leave().await;
+        close_admin.cancel();
+        let _ = timeout(FLUSH_TIMEOUT, admin).await;
+        ran.and(watched)
+    }
+
+    fn watch(&self) -> Watch {
+        Watch {
+            source: self.source.clone(),
+            metrics: self.metrics.clone(),
+            announcer: self.domain.announcer().clone(),
+            caches: self.rules.rules.caches(),
+            not_ready: self.not_ready.clone(),
+        }
+    }
+
+    fn pipeline(&self) -> Pipeline {
+        let source = &self.rules.source;
+        let outbox = Outbox {
+            announcer: self.domain.announcer().clone(),
+            letters: Arc::new(self.letters.clone()),
+            metrics: self.metrics.clone(),
+            clock: self.domain.clock().clone(),
+        };
+        let settings = PipelineSettings {
+            epoch: source.epoch,
+            batch: source.batch,
+            in_flight_max: source.in_flight_max,
+            ack_wait: source.ack_wait,
+            attempts_max: source.attempts_max,
+            drain: self.drain,
+        };
+        Pipeline::new(self.rules.rules.clone(), outbox, settings)
+    }
+
+    fn admin(&self) -> Admin {
+        let not_ready = self.not_ready.clone();
+        let link = self.source.link.clone();
+        Admin {
+            registry: self.registry.clone(),
+            not_ready: Arc::new(move || {
+                let away = (!link.is_up()).then_some("NATS is away");
+                not_ready.read().or(away).map(str::to_owned)
+            }),
+        }
+    }
+}
+
+/// The highest position that any bucket of L2 knows.
+async fn highest_in_l2(domain: &Domain) -> Result<Position, Error> {
+    let reads = Bucket::all().map(|bucket| {
+        // Only the bucket's watermark counts; no record has this name.
+        let record = Address::watermark(domain.name(), bucket).into();
+        let address = Address { bucket, record };
+        async move { domain.remote().read(&address).await }
+    });
+    let readings = join_all(reads).await;
+    if let Some(Err(error)) = readings.iter().find(|reading| reading.is_err())
+        && readings.iter().all(Result::is_err)
+    {
+        let subject = domain.name().as_str();
+        return Err(Error::new(Kind::Unavailable, "reading L2", subject).because(error.clone()));
+    }
+    let known = readings
+        .into_iter()
+        .flatten()
+        .filter_map(|reading| reading.watermark);
+    Ok(known
+        .map(|mark| mark.applied.max(mark.seen))
+        .max()
+        .unwrap_or_default())
+}

@@ -1,0 +1,290 @@
+//! What an event says: that a row changed, or exactly which keys and tags of a
+//! cache are invalid.
+
+use cache_core::model::key::Name;
+use cache_core::model::tag::Tag;
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::fmt;
+
+/// An event that could be read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parsed {
+    /// The format it was written in.
+    pub format: Format,
+    /// What it says.
+    pub change: Change,
+}
+
+/// The formats that are recognised, by their shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// No content at all, as a log compaction's tombstone.
+    Empty,
+    /// This project's own.
+    Native,
+    /// Debezium's envelope, with or without its schema.
+    Debezium,
+    /// A native event inside a logical message of the database's log.
+    LogicalMessage,
+}
+
+/// What an event says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A row, or a whole table, changed.
+    Row(RowChange),
+    /// The application named what is invalid.
+    Named(Named),
+    /// Nothing that a cache could depend on; why.
+    Nothing(&'static str),
+}
+
+/// A change of one row, or of all rows of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowChange {
+    /// The table.
+    pub table: TableName,
+    /// What was done.
+    pub op: Op,
+    /// The row before, as far as the event has it. Its absence from an update says
+    /// that the columns of the replica identity did not change.
+    pub old: Option<Row>,
+    /// The row after.
+    pub new: Option<Row>,
+    /// When the source committed it, in milliseconds since the epoch; for lag only.
+    pub changed_ms: Option<u64>,
+}
+
+/// What an application named as invalid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Named {
+    /// The cache.
+    pub cache: Name,
+    /// Keys, each within the limits of a key.
+    pub keys: Vec<String>,
+    /// Tags.
+    pub tags: Vec<Tag>,
+    /// When the source changed, in milliseconds since the epoch; for lag only.
+    pub changed_ms: Option<u64>,
+}
+
+/// Where a row stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TableName {
+    /// The database, where the source tells it beside the schema.
+    pub database: Option<String>,
+    /// The schema; for MySQL its database.
+    pub schema: String,
+    /// The table.
+    pub table: String,
+}
+
+/// What was done to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// It came into being.
+    Insert,
+    /// It was changed.
+    Update,
+    /// It went away.
+    Delete,
+    /// All rows of its table went away.
+    Truncate,
+    /// It was read by a snapshot: nothing changed.
+    Read,
+}
+
+/// One image of a row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Row {
+    cells: Map<String, Value>,
+    /// Columns that the event leaves out because they did not change.
+    unchanged: Vec<String>,
+}
+
+/// What a row image knows of one column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cell<'r> {
+    /// A value, as it stands in a key.
+    Text(Cow<'r, str>),
+    /// The database's NULL.
+    Null,
+    /// Left out, because it is as it was.
+    Unchanged,
+    /// Left out.
+    Absent,
+    /// A value that no key can be made of: an object or a list.
+    Compound,
+}
+
+/// An event that could not be read, and what is known of it nevertheless.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Malformed {
+    /// What is wrong.
+    pub why: String,
+    /// The cache that it names.
+    pub cache: Option<Name>,
+    /// The table that it is about.
+    pub table: Option<TableName>,
+}
+
+// === impl Row ===
+
+impl Row {
+    /// An image with these columns, of which the source leaves out `unchanged`.
+    pub fn new(cells: Map<String, Value>, unchanged: Vec<String>) -> Self {
+        Self { cells, unchanged }
+    }
+
+    /// What is known of a column. Numbers stay as they are written, because a
+    /// detour over floating point changes integers beyond 2^53.
+    pub fn cell(&self, column: &str) -> Cell<'_> {
+        match self.cells.get(column) {
+            Some(Value::String(text)) => Cell::Text(Cow::Borrowed(text)),
+            Some(Value::Number(number)) => Cell::Text(Cow::Owned(number.to_string())),
+            Some(Value::Bool(flag)) => Cell::Text(Cow::Borrowed(match flag {
+                true => "true",
+                false => "false",
+            })),
+            Some(Value::Null) => Cell::Null,
+            Some(Value::Array(_) | Value::Object(_)) => Cell::Compound,
+            None if self.unchanged.iter().any(|name| name == column) => Cell::Unchanged,
+            None => Cell::Absent,
+        }
+    }
+
+    /// Whether a column is the same here and in `old`; `None` if one of them does
+    /// not know it.
+    pub fn keeps(&self, old: &Self, column: &str) -> Option<bool> {
+        if self.cell(column) == Cell::Unchanged {
+            return Some(true);
+        }
+        Some(self.cells.get(column)? == old.cells.get(column)?)
+    }
+}
+
+// === impl Malformed ===
+
+impl Malformed {
+    /// An event of which nothing else is known.
+    pub fn new(why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            cache: None,
+            table: None,
+        }
+    }
+
+    /// The same, about this cache.
+    #[must_use]
+    pub fn of_cache(self, cache: &Name) -> Self {
+        Self {
+            cache: Some(cache.clone()),
+            ..self
+        }
+    }
+
+    /// The same, about this table.
+    #[must_use]
+    pub fn of_table(self, table: &TableName) -> Self {
+        Self {
+            table: Some(table.clone()),
+            ..self
+        }
+    }
+}
+
+// === the words for people and labels ===
+
+impl Op {
+    /// The word that rules and metrics use.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Truncate => "truncate",
+            Self::Read => "read",
+        }
+    }
+}
+
+impl Format {
+    /// The word that people read.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Native => "native",
+            Self::Debezium => "debezium",
+            Self::LogicalMessage => "logical message",
+        }
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(database) = &self.database {
+            write!(f, "{database}.")?;
+        }
+        write!(f, "{}.{}", self.schema, self.table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(json: &str, unchanged: &[&str]) -> Row {
+        let cells = serde_json::from_str(json).unwrap();
+        Row::new(
+            cells,
+            unchanged.iter().map(|name| (*name).to_owned()).collect(),
+        )
+    }
+
+    fn text(value: &str) -> Cell<'_> {
+        Cell::Text(value.into())
+    }
+
+    #[test]
+    fn numbers_stay_as_written() {
+        let row = row(
+            r#"{"id": 9007199254740993, "big": 340282366920938463463374607431768211455, "price": 1.50, "neg": -0}"#,
+            &[],
+        );
+        assert_eq!(row.cell("id"), text("9007199254740993"));
+        assert_eq!(
+            row.cell("big"),
+            text("340282366920938463463374607431768211455")
+        );
+        assert_eq!(row.cell("price"), text("1.50"));
+        assert_eq!(row.cell("neg"), text("-0"));
+    }
+
+    #[test]
+    fn what_is_no_plain_value_says_what_it_is() {
+        let row = row(
+            r#"{"s": "x", "t": true, "n": null, "o": {}, "a": []}"#,
+            &["bio"],
+        );
+        assert_eq!(row.cell("s"), text("x"));
+        assert_eq!(row.cell("t"), text("true"));
+        assert_eq!(row.cell("n"), Cell::Null);
+        assert_eq!(row.cell("o"), Cell::Compound);
+        assert_eq!(row.cell("a"), Cell::Compound);
+        assert_eq!(row.cell("bio"), Cell::Unchanged);
+        assert_eq!(row.cell("gone"), Cell::Absent);
+    }
+
+    #[test]
+    fn a_column_is_kept_changed_or_unknown() {
+        let old = row(r#"{"a": 1, "b": 1}"#, &[]);
+        let new = row(r#"{"a": 1, "b": 2, "c": 3}"#, &["bio"]);
+        assert_eq!(new.keeps(&old, "a"), Some(true));
+        assert_eq!(new.keeps(&old, "b"), Some(false));
+        assert_eq!(new.keeps(&old, "c"), None);
+        assert_eq!(new.keeps(&old, "bio"), Some(true));
+    }
+}

@@ -1,0 +1,225 @@
+//! The two files of an invalidator.
+//!
+//! **The rules file** says which events are read and what they invalidate. It is
+//! the same everywhere, holds no address and no password, and is reviewed together
+//! with the tables and the code that it talks about; `check` and `explain` need
+//! nothing else:
+//!
+//! ```toml
+//! [source]
+//! stream = "CDC"
+//! durable = "invalidator"      # the place in the stream that all instances share
+//! filter = "cdc.public.>"      # only these subjects; default: all of the stream
+//! create_stream = false        # make the stream if it is not there
+//! subjects = ["cdc.>"]         # of a stream made here
+//! keep = "7d"                  # how long a stream made here keeps events
+//! epoch = 0                    # raised by hand when the stream was made anew
+//! batch = 256                  # events announced together
+//! in_flight = 8192             # events without an answer at most
+//! ack_wait = "5s"              # then another instance gets what this one had
+//! attempts = 20                # deliveries before an event is given up
+//! # then [[rule]] and [native]
+//! ```
+//!
+//! **The service file** says where everything is. It differs from place to place:
+//!
+//! ```toml
+//! [l2]
+//! urls = ["redis://127.0.0.1:6379"]
+//!
+//! [bus]
+//! url = "nats://127.0.0.1:4222"
+//!
+//! [events]
+//! url = "nats://127.0.0.1:4222"     # the NATS with the stream; default: the bus
+//!
+//! [dead_letters]
+//! stream = "CACHEASIDE_DLQ"
+//! keep = "14d"
+//! size = "1GiB"
+//!
+//! [admin]
+//! address = "127.0.0.1:9465"        # /live /ready /metrics
+//!
+//! [drain]
+//! timeout = "20s"                   # to finish what is in flight at the end
+//! ```
+//!
+//! `[domain]`, `[l2]` and `[bus]` are read by [`cache_core::config::domain`], the
+//! same for every service.
+
+use crate::dead_letter::DeadLetterSettings;
+use crate::rules::Rules;
+use crate::source::{CreateSettings, SourceSettings};
+use cache_core::DomainSettings;
+use cache_core::config::domain;
+use cache_core::config::overrides::Override;
+use cache_core::config::reader::{self, Section};
+use cache_core::config::report::Report;
+use cache_core::config::wrong::Wrong;
+use cache_core::connect::{BusAt, RemoteAt};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The rules file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RulesFile {
+    /// Which events are read.
+    pub source: SourceSettings,
+    /// What they invalidate.
+    pub rules: Rules,
+}
+
+/// The service file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    /// How Redis and the bus are reached.
+    pub domain: DomainSettings,
+    /// The NATS that has the stream of events.
+    pub events: String,
+    /// Where dead letters go.
+    pub letters: DeadLetterSettings,
+    /// Where the admin listener is: port 9465 on loopback by default, because it
+    /// tells everybody who asks how the service is.
+    pub admin: SocketAddr,
+    /// How long events in flight may take at the end: 20 s by default, within the
+    /// 30 s that Kubernetes grants.
+    pub drain: Duration,
+}
+
+/// Reads a rules file; `file` is its name for people.
+///
+/// # Errors
+/// Everything that is wrong with it at once.
+pub fn rules(file: &str, text: &str) -> Result<RulesFile, Report> {
+    reader::read(file, text, |file| {
+        let source = file.section("source", source);
+        let rules = Rules::parse(file);
+        Some(RulesFile {
+            source: source?,
+            rules: rules?,
+        })
+    })
+}
+
+/// Reads a service file; `overrides` take the place of what it says.
+///
+/// # Errors
+/// Everything that is wrong with it at once.
+pub fn service(file: &str, text: &str, overrides: &[Override]) -> Result<Service, Report> {
+    reader::read_with(file, text, overrides, |file| {
+        let domain = domain::settings(file);
+        let events = file.section("events", |events| Some(events.opt_parsed("url", nats_url)));
+        let letters = file.section("dead_letters", letters);
+        let admin = file.section("admin", |admin| {
+            let usual = SocketAddr::from(([127, 0, 0, 1], 9465));
+            Some(admin.opt_parsed("address", address).unwrap_or(usual))
+        });
+        let drain = file.section("drain", |drain| {
+            Some(drain.duration_or("timeout", SECOND..=600 * SECOND, 20 * SECOND))
+        });
+        let domain = domain?;
+        let bus = match (&domain.remote, &domain.bus) {
+            (RemoteAt::Redis { .. }, BusAt::Nats { urls, .. }) => urls.clone(),
+            _ => {
+                file.complain(
+                    "l2",
+                    "an invalidator of an L2 or a bus in memory would serve nobody".to_owned(),
+                );
+                return None;
+            }
+        };
+        Some(Service {
+            domain,
+            events: events?.unwrap_or(bus),
+            letters: letters?,
+            admin: admin?,
+            drain: drain?,
+        })
+    })
+}
+
+fn source(section: &mut Section<'_>) -> Option<SourceSettings> {
+    let stream = section.parsed("stream", stream_name);
+    let durable = section.opt_parsed("durable", stream_name);
+    let filter = section.opt_parsed("filter", subject);
+    let epoch = section.integer_or("epoch", 0..=u32::MAX, 0);
+    let create_stream = section.bool_or("create_stream", false);
+    let subjects = section.list("subjects", subject).unwrap_or_default();
+    let keep = section.duration_or("keep", HOUR..=3650 * DAY, 7 * DAY);
+    let batch = section.integer_or("batch", 1..=4096u32, 256);
+    let in_flight = section.integer_or("in_flight", 1..=100_000u32, 8192);
+    let ack_wait = section.duration_or("ack_wait", SECOND..=600 * SECOND, 5 * SECOND);
+    let attempts = section.integer_or("attempts", 2..=1_000_000u32, 20);
+    if create_stream && !section.has("subjects") {
+        section.complain(
+            "create_stream",
+            Wrong {
+                message: "`create_stream` without `subjects`".to_owned(),
+                hint: Some("add the subjects that the stream takes".to_owned()),
+            },
+        );
+    }
+    if !create_stream && section.has("subjects") {
+        let wrong = "`subjects` without `create_stream = true`; `filter` chooses among them";
+        section.complain("subjects", wrong.to_owned());
+    }
+    Some(SourceSettings {
+        stream: stream?,
+        durable: durable.unwrap_or_else(|| "invalidator".to_owned()),
+        filter,
+        epoch,
+        create: create_stream.then_some(CreateSettings { subjects, keep }),
+        batch: batch as usize,
+        in_flight_max: in_flight as usize,
+        ack_wait,
+        attempts_max: u64::from(attempts),
+    })
+}
+
+fn letters(section: &mut Section<'_>) -> Option<DeadLetterSettings> {
+    let stream = section.opt_parsed("stream", stream_name);
+    Some(DeadLetterSettings {
+        stream: stream.unwrap_or_else(|| "CACHEASIDE_DLQ".to_owned()),
+        keep: section.duration_or("keep", HOUR..=3650 * DAY, 14 * DAY),
+        bytes_max: section.bytes_or("size", 1 << 20..=1 << 40, 1 << 30),
+    })
+}
+
+fn stream_name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if (1..=128).contains(&text.len()) && text.chars().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "`{text}` is no name in NATS: 1 to 128 of A-Z a-z 0-9 _ -"
+    ))
+}
+
+fn subject(text: &str) -> Result<String, String> {
+    let token = |token: &str| !token.is_empty() && !token.contains(char::is_whitespace);
+    if text.len() <= 256 && text.split('.').all(token) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "`{text}` is no subject; write one like cdc.public.users or cdc.>"
+    ))
+}
+
+fn nats_url(text: &str) -> Result<String, String> {
+    let known = ["nats://", "tls://"];
+    let fits = |url: &str| known.iter().any(|scheme| url.trim().starts_with(scheme));
+    match text.split(',').all(fits) {
+        true => Ok(text.to_owned()),
+        false => Err("an address looks like nats://host:4222".to_owned()),
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let parsed = text.parse();
+    parsed.map_err(|_| format!("`{text}` is no address and port; write one like 127.0.0.1:9465"))
+}

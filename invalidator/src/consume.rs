@@ -1,0 +1,270 @@
+//! Pulls events from the stream.
+//!
+//! The client's own batches are not used: with heartbeats they miss wake-ups, and
+//! after a reconnect they wait for requests that the server has forgotten. Here one
+//! inbox stays subscribed, and every new connection asks again at once.
+
+use crate::delivery::{AnswerLost, Deliveries, Delivery, Receipt};
+use crate::source::Source;
+use async_nats::jetstream::consumer::pull::BatchConfig;
+use async_nats::jetstream::message::{AckKind, Acker, Message};
+use async_nats::{HeaderMap, StatusCode, Subject, Subscriber};
+use async_trait::async_trait;
+use cache_core::{Error, Kind};
+use futures_util::{FutureExt, StreamExt};
+use std::fmt;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How long the server keeps a request for events.
+const ASK_EXPIRES: Duration = Duration::from_secs(10);
+/// How much longer its answer may take before it is asked again.
+const ASK_GRACE: Duration = Duration::from_secs(1);
+/// The pause after the server refused a request.
+const REFUSED_PAUSE: Duration = Duration::from_millis(200);
+
+/// Events of one consumer, asked for in batches.
+pub struct Puller {
+    source: Source,
+    inbox: Subject,
+    events: Subscriber,
+    connected: watch::Receiver<u64>,
+    /// How many events are asked for and not here yet.
+    asked: usize,
+    /// When the request is surely over.
+    asked_until: Instant,
+}
+
+impl Puller {
+    /// Subscribes; the first request comes with the first [`Deliveries::next`].
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when NATS takes no subscription.
+    pub async fn new(source: Source) -> Result<Self, Error> {
+        let client = &source.link.client;
+        let inbox = Subject::from(client.new_inbox());
+        let events = client.subscribe(inbox.clone()).await.map_err(|error| {
+            let stream = source.settings.stream.as_str();
+            Error::new(Kind::Unavailable, "subscribing to events of", stream).because(error)
+        })?;
+        let mut connected = source.link.connected.clone();
+        connected.mark_unchanged();
+        Ok(Self {
+            source,
+            inbox,
+            events,
+            connected,
+            asked: 0,
+            asked_until: Instant::now(),
+        })
+    }
+
+    async fn ask(&mut self, most: usize) {
+        let request = BatchConfig {
+            batch: most,
+            expires: Some(ASK_EXPIRES),
+            ..BatchConfig::default()
+        };
+        let sent = self
+            .source
+            .consumer
+            .request_batch(request, self.inbox.clone())
+            .await;
+        match sent {
+            Ok(()) => {
+                self.asked = most;
+                self.asked_until = Instant::now() + ASK_EXPIRES + ASK_GRACE;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "events could not be asked for");
+                sleep(REFUSED_PAUSE).await;
+            }
+        }
+    }
+
+    /// An event, or nothing but news about the request.
+    async fn take(&mut self, message: async_nats::Message) -> Result<Option<Delivery>, Error> {
+        match message.status {
+            None | Some(StatusCode::OK) => {
+                self.asked = self.asked.saturating_sub(1);
+                Ok(self.delivery(message))
+            }
+            // The request has run out.
+            Some(StatusCode::TIMEOUT | StatusCode::NOT_FOUND) => {
+                self.asked = 0;
+                Ok(None)
+            }
+            Some(status) => {
+                self.asked = 0;
+                let why = message.description.as_deref().unwrap_or_default();
+                tracing::warn!(%status, why, "NATS refused a request for events");
+                if status == StatusCode::NO_RESPONDERS || why.contains("Deleted") {
+                    self.reopen().await?;
+                }
+                sleep(REFUSED_PAUSE).await;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The consumer may be gone, or JetStream not up yet after a restart.
+    async fn reopen(&mut self) -> Result<(), Error> {
+        match self.source.reopen().await {
+            Err(error) if error.kind() == Kind::Mismatch => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "the consumer is away");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn delivery(&self, message: async_nats::Message) -> Option<Delivery> {
+        let message = Message {
+            message,
+            context: self.source.link.context.clone(),
+        };
+        let (sequence, attempt, stored_ms) = match message.info() {
+            Ok(info) => {
+                let millis = info.published.unix_timestamp_nanos() / 1_000_000;
+                let attempt = u64::try_from(info.delivered).unwrap_or(1);
+                (
+                    info.stream_sequence,
+                    attempt,
+                    u64::try_from(millis).unwrap_or(0),
+                )
+            }
+            Err(error) => {
+                // Not from this stream: somebody published into the inbox.
+                tracing::warn!(%error, "a message that is no delivery");
+                return None;
+            }
+        };
+        let (message, acker) = message.split();
+        Some(Delivery {
+            subject: message.subject.into_string(),
+            payload: message.payload,
+            headers: message.headers.iter().flat_map(flat).collect(),
+            sequence,
+            attempt,
+            stored_ms,
+            receipt: Box::new(AckReceipt { acker }),
+        })
+    }
+}
+
+#[async_trait]
+impl Deliveries for Puller {
+    async fn next(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
+        loop {
+            if self.asked == 0 {
+                self.ask(most).await;
+            }
+            let message = tokio::select! {
+                biased;
+                // The server forgot the request together with the old connection.
+                Ok(()) = self.connected.changed() => {
+                    self.asked = 0;
+                    continue;
+                }
+                message = self.events.next() => message,
+                () = sleep_until(self.asked_until) => {
+                    self.asked = 0;
+                    continue;
+                }
+            };
+            let Some(message) = message else {
+                let stream = self.source.settings.stream.as_str();
+                return Err(
+                    Error::new(Kind::Unavailable, "waiting for events of", stream)
+                        .hint("the connection was closed for good"),
+                );
+            };
+            let mut taken = Vec::with_capacity(most.min(64));
+            taken.extend(self.take(message).await?);
+            // From here on nothing is awaited, so that nothing taken can be lost.
+            while taken.len() < most && !taken.is_empty() {
+                match self.events.next().now_or_never() {
+                    Some(Some(message)) if is_event(&message) => {
+                        self.asked = self.asked.saturating_sub(1);
+                        taken.extend(self.delivery(message));
+                    }
+                    // News about the request: it is over, and the next one tells
+                    // again what is wrong with it.
+                    Some(Some(_)) => self.asked = 0,
+                    _ => break,
+                }
+            }
+            if !taken.is_empty() {
+                return Ok(taken);
+            }
+        }
+    }
+
+    async fn close(&mut self) {
+        // The server may have sent more than was taken. What is still under way
+        // comes again after `ack_wait`.
+        let _ = self.events.unsubscribe().await;
+        while let Some(Some(message)) = self.events.next().now_or_never() {
+            if let Some(delivery) = is_event(&message).then(|| self.delivery(message)).flatten() {
+                let _ = delivery.receipt.give_back(Duration::ZERO).await;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Puller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Puller")
+            .field("asked", &self.asked)
+            .finish_non_exhaustive()
+    }
+}
+
+fn is_event(message: &async_nats::Message) -> bool {
+    matches!(message.status, None | Some(StatusCode::OK))
+}
+
+fn flat(headers: &HeaderMap) -> Vec<(String, String)> {
+    let all = headers.iter().flat_map(|(name, values)| {
+        let name = name.to_string();
+        values
+            .iter()
+            .map(move |value| (name.clone(), value.to_string()))
+    });
+    all.collect()
+}
+
+struct AckReceipt {
+    acker: Acker,
+}
+
+impl AckReceipt {
+    async fn answer(&self, kind: AckKind) -> Result<(), AnswerLost> {
+        let sent = self.acker.ack_with(kind).await;
+        sent.map_err(|error| AnswerLost(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl Receipt for AckReceipt {
+    async fn ack(&self) -> Result<(), AnswerLost> {
+        self.answer(AckKind::Ack).await
+    }
+
+    async fn progress(&self) -> Result<(), AnswerLost> {
+        self.answer(AckKind::Progress).await
+    }
+
+    async fn give_back(&self, pause: Duration) -> Result<(), AnswerLost> {
+        self.answer(AckKind::Nak((!pause.is_zero()).then_some(pause)))
+            .await
+    }
+}
+
+impl fmt::Debug for AckReceipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AckReceipt").finish_non_exhaustive()
+    }
+}

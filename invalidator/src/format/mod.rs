@@ -1,0 +1,6 @@
+//! The event formats: each file reads one, [`detect`] tells them apart.
+
+pub mod base64;
+pub mod debezium;
+pub mod detect;
+pub mod native;

@@ -1,0 +1,101 @@
+//! The native format, for applications that know their keys:
+//!
+//! ```json
+//! {"cacheaside": 1, "cache": "users", "keys": ["user:7"], "tags": ["team:3"],
+//!  "source_time_ms": 1700000000000}
+//! ```
+//!
+//! `keys` and `tags` may be left out, but not both. The tag `*` clears the cache.
+//! `source_time_ms` is for measuring lag and may be left out. Keys that are not
+//! known here are ignored, so that newer writers can talk to older readers.
+
+use crate::change::{Malformed, Named};
+use cache_core::model::key::{Key, Name};
+use cache_core::model::tag::Tag;
+use serde_json::{Map, Value};
+
+/// The version of the format that this reads.
+pub const VERSION: u64 = 1;
+/// The key that marks a native event and holds its version.
+pub const MARK: &str = "cacheaside";
+/// The most keys and tags in one event; more are sent as several events.
+pub const NAMED_MAX: usize = 1_000;
+
+/// Reads a native event.
+///
+/// # Errors
+/// What is wrong with it, and the cache if that much could be read.
+pub fn parse(event: &Map<String, Value>) -> Result<Named, Malformed> {
+    match event.get(MARK).and_then(Value::as_u64) {
+        Some(VERSION) => parse_body(event),
+        _ => Err(Malformed::new(format!(
+            "`{MARK}` must be {VERSION}, the one version of the native format"
+        ))),
+    }
+}
+
+/// Reads everything but the version: a logical message is marked by its prefix.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_body(event: &Map<String, Value>) -> Result<Named, Malformed> {
+    let cache = match event.get("cache") {
+        Some(Value::String(text)) => {
+            Name::new(text).map_err(|error| Malformed::new(format!("`cache`: {error}")))?
+        }
+        _ => return Err(Malformed::new("`cache` must be a string")),
+    };
+    parse_rest(event, &cache).map_err(|wrong| wrong.of_cache(&cache))
+}
+
+fn parse_rest(event: &Map<String, Value>, cache: &Name) -> Result<Named, Malformed> {
+    let keys = strings(event, "keys")?;
+    let tags = strings(event, "tags")?;
+    match keys.len() + tags.len() {
+        0 => return Err(Malformed::new("it names neither `keys` nor `tags`")),
+        1..=NAMED_MAX => {}
+        count => {
+            return Err(Malformed::new(format!(
+                "it names {count} keys and tags; the most are {NAMED_MAX}"
+            )));
+        }
+    }
+    for key in &keys {
+        Key::new(key.as_bytes()).map_err(|error| Malformed::new(format!("`keys`: {error}")))?;
+    }
+    let tags = tags.into_iter().map(tag).collect::<Result<_, _>>()?;
+    Ok(Named {
+        cache: cache.clone(),
+        keys: keys.into_iter().map(str::to_owned).collect(),
+        tags,
+        changed_ms: source_time(event)?,
+    })
+}
+
+fn tag(text: &str) -> Result<Tag, Malformed> {
+    match text {
+        "*" => Ok(Tag::all()),
+        _ => Tag::new(text).map_err(|error| Malformed::new(format!("`tags`: {error}"))),
+    }
+}
+
+fn strings<'e>(event: &'e Map<String, Value>, key: &str) -> Result<Vec<&'e str>, Malformed> {
+    let wrong = || Malformed::new(format!("`{key}` must be a list of strings"));
+    match event.get(key) {
+        None => Ok(Vec::new()),
+        Some(Value::Array(all)) => all
+            .iter()
+            .map(|one| one.as_str().ok_or_else(wrong))
+            .collect(),
+        Some(_) => Err(wrong()),
+    }
+}
+
+fn source_time(event: &Map<String, Value>) -> Result<Option<u64>, Malformed> {
+    match event.get("source_time_ms") {
+        None | Some(Value::Null) => Ok(None),
+        Some(time) => time.as_u64().map(Some).ok_or_else(|| {
+            Malformed::new("`source_time_ms` must be whole milliseconds since the epoch")
+        }),
+    }
+}

@@ -1,0 +1,44 @@
+//! Turns change events from NATS JetStream into versioned invalidations.
+//!
+//! ```text
+//! consume -> decide (format, rules, mapping) -> outbox (batch, announce,
+//!            dead letter, ack) -> late (the same again, until L2 has it)
+//! ```
+//!
+//! | to know | read |
+//! | --- | --- |
+//! | which events are understood | [`format`](mod@format) |
+//! | how rows become keys and tags | [`rules`], [`mapping`] |
+//! | what is safe in which order | [`outbox`] |
+//! | what happens when something is away | [`late`], [`pipeline`] |
+//! | what becomes of unreadable events | [`decide`], [`dead_letter`] |
+//! | the stream, its consumer and its continuity | [`source`], [`consume`], [`watch`] |
+//! | the two files | [`config`] |
+//! | the series | [`metrics`] |
+//!
+//! It holds no cache and never asks an L1 anything: it announces through the same
+//! door as every other writer. Several instances share one durable consumer and
+//! know nothing of each other; positions make every order and every repetition of
+//! their work come to the same end.
+#![deny(missing_docs)]
+
+pub mod app;
+pub mod batch;
+pub mod change;
+pub mod cli;
+pub mod config;
+pub mod consume;
+pub mod dead_letter;
+pub mod decide;
+pub mod delivery;
+pub mod explain;
+pub mod format;
+pub mod late;
+pub mod mapping;
+pub mod metrics;
+pub mod outbox;
+pub mod pattern;
+pub mod pipeline;
+pub mod rules;
+pub mod source;
+pub mod watch;

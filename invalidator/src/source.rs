@@ -1,0 +1,323 @@
+//! The stream of events and this service's durable place in it.
+
+use async_nats::connection::State;
+use async_nats::jetstream::consumer::pull::Config as ConsumerConfig;
+use async_nats::jetstream::consumer::{AckPolicy, PullConsumer};
+use async_nats::jetstream::context::{Context, GetStreamErrorKind};
+use async_nats::jetstream::stream::{Config, Info, RetentionPolicy, StorageType, Stream};
+use async_nats::jetstream::{self, ErrorCode};
+use async_nats::{Client, Event, ServerAddr};
+use cache_core::bus::nats;
+use cache_core::model::position::Position;
+use cache_core::{Error, Kind};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Which events are read, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceSettings {
+    /// The stream.
+    pub stream: String,
+    /// The name of the consumer that all instances share.
+    pub durable: String,
+    /// Only events on these subjects, with NATS wildcards.
+    pub filter: Option<String>,
+    /// The epoch of all positions: raised by hand after the stream was made anew or
+    /// the database was restored.
+    pub epoch: u32,
+    /// Makes the stream if it is not there.
+    pub create: Option<CreateSettings>,
+    /// How many events one batch takes at most.
+    pub batch: usize,
+    /// How many events may be without an answer; all instances together, and also
+    /// each one alone.
+    pub in_flight_max: usize,
+    /// How long NATS waits for an answer before it delivers an event again.
+    pub ack_wait: Duration,
+    /// After how many deliveries an event is given up.
+    pub attempts_max: u64,
+}
+
+/// How a stream is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateSettings {
+    /// The subjects it takes.
+    pub subjects: Vec<String>,
+    /// How long it keeps events.
+    pub keep: Duration,
+}
+
+/// A connection to the NATS that has the stream.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// The connection.
+    pub client: Client,
+    /// JetStream on it.
+    pub context: Context,
+    /// Counts how often it was made.
+    pub connected: watch::Receiver<u64>,
+}
+
+/// The stream and the consumer, opened and checked.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The connection.
+    pub link: Link,
+    /// The stream.
+    pub stream: Stream,
+    /// The consumer.
+    pub consumer: PullConsumer,
+    /// What it was opened with.
+    pub settings: SourceSettings,
+}
+
+/// How far the stream and its consumer are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Events that no instance has been given.
+    pub pending: u64,
+    /// Events given, and not answered for.
+    pub ack_pending: u64,
+    /// Every event up to this one is done.
+    pub done: u64,
+    /// The oldest event that the stream still has.
+    pub first: u64,
+    /// The newest.
+    pub last: u64,
+}
+
+impl Link {
+    /// Connects to `urls`, separated by commas.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for addresses that cannot be read, [`Kind::Unavailable`]
+    /// when no server answers.
+    pub async fn connect(urls: &str, name: &str) -> Result<Self, Error> {
+        let parse = |url: &str| url.trim().parse::<ServerAddr>();
+        let servers: Vec<_> = urls
+            .split(',')
+            .map(parse)
+            .collect::<Result<_, _>>()
+            .map_err(|_| {
+                Error::new(Kind::Invalid, "reading the address of NATS", "`url`")
+                    .hint("write it as nats://host:4222, several separated by commas")
+            })?;
+        let (count, connected) = watch::channel(0);
+        let client = nats::options()
+            .name(name)
+            .event_callback(move |event| {
+                if matches!(event, Event::Connected) {
+                    count.send_modify(|count| *count += 1);
+                }
+                std::future::ready(())
+            })
+            .connect(servers)
+            .await
+            .map_err(|error| nats::unreachable_at(urls, error))?;
+        Ok(Self {
+            context: jetstream::new(client.clone()),
+            client,
+            connected,
+        })
+    }
+
+    /// Whether the connection stands.
+    pub fn is_up(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+}
+
+impl Source {
+    /// Opens the stream, and this service's consumer on it.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when the stream is not there, [`Kind::Mismatch`] when
+    /// NATS set the consumer up otherwise than asked.
+    pub async fn open(link: Link, settings: SourceSettings) -> Result<Self, Error> {
+        let stream = open_stream(&link.context, &settings).await?;
+        if stream.cached_info().config.storage == StorageType::Memory {
+            let stream = &settings.stream;
+            tracing::warn!(
+                stream,
+                "the stream is kept in memory: a restart of NATS loses events"
+            );
+        }
+        let consumer = open_consumer(&stream, &settings).await?;
+        Ok(Self {
+            link,
+            stream,
+            consumer,
+            settings,
+        })
+    }
+
+    /// Makes the consumer again if somebody deleted it. The new one begins with the
+    /// oldest event, because what the old one had done is forgotten.
+    ///
+    /// # Errors
+    /// [`Kind::Mismatch`] when the stream itself is another one than at the start.
+    pub async fn reopen(&mut self) -> Result<(), Error> {
+        let info = self
+            .stream
+            .get_info()
+            .await
+            .map_err(|error| self.unanswered(error))?;
+        self.check_same(&info)?;
+        self.consumer = open_consumer(&self.stream, &self.settings).await?;
+        Ok(())
+    }
+
+    /// How far everything is.
+    ///
+    /// # Errors
+    /// [`Kind::Mismatch`] when the stream is another one than at the start,
+    /// [`Kind::Unavailable`] when NATS does not answer.
+    pub async fn backlog(&self) -> Result<Backlog, Error> {
+        let stream = self
+            .stream
+            .get_info()
+            .await
+            .map_err(|error| self.unanswered(error))?;
+        self.check_same(&stream)?;
+        let consumer = self
+            .consumer
+            .get_info()
+            .await
+            .map_err(|error| self.unanswered(error))?;
+        Ok(Backlog {
+            pending: consumer.num_pending,
+            ack_pending: consumer.num_ack_pending as u64,
+            done: consumer.ack_floor.stream_sequence,
+            first: stream.state.first_sequence,
+            last: stream.state.last_sequence,
+        })
+    }
+
+    /// The position of the event with this place in the stream.
+    pub fn position(&self, sequence: u64) -> Position {
+        Position::new(self.settings.epoch, sequence, 0)
+    }
+
+    /// A stream made anew counts from 1 again. L2 would take its events for older
+    /// than what it has applied, and invalidate nothing.
+    fn check_same(&self, now: &Info) -> Result<(), Error> {
+        if now.created == self.stream.cached_info().created {
+            return Ok(());
+        }
+        let doing = "going on with the stream";
+        Err(
+            Error::new(Kind::Mismatch, doing, self.settings.stream.as_str()).hint(format!(
+                "it was deleted and made anew: set `epoch = {}` in [source] and start again",
+                self.settings.epoch.saturating_add(1)
+            )),
+        )
+    }
+
+    fn unanswered(&self, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+        let doing = "asking NATS about the stream";
+        Error::new(Kind::Unavailable, doing, self.settings.stream.as_str()).because(cause)
+    }
+}
+
+/// Whether the stream goes on where L2 is. `heard` is the highest position in L2.
+///
+/// # Errors
+/// [`Kind::Mismatch`] when it does not: its events would invalidate nothing.
+pub fn check_continuity(
+    settings: &SourceSettings,
+    heard: Position,
+    last: u64,
+) -> Result<(), Error> {
+    let SourceSettings { epoch, stream, .. } = settings;
+    let error = || {
+        Error::new(
+            Kind::Mismatch,
+            "comparing the stream with L2",
+            stream.as_str(),
+        )
+    };
+    if heard.epoch > *epoch {
+        return Err(error().hint(format!(
+            "L2 is in epoch {}, [source] has {epoch}: set `epoch = {}`",
+            heard.epoch, heard.epoch
+        )));
+    }
+    if heard.epoch == *epoch && heard.offset > last {
+        return Err(error().hint(format!(
+            "the stream ends at {last}, but L2 has applied {}: it was made anew, or L2 belongs \
+             to another stream; set `epoch = {}` in [source]",
+            heard.offset,
+            epoch.saturating_add(1)
+        )));
+    }
+    Ok(())
+}
+
+async fn open_stream(context: &Context, settings: &SourceSettings) -> Result<Stream, Error> {
+    let name = settings.stream.as_str();
+    let error = match context.get_stream(name).await {
+        Ok(stream) => return Ok(stream),
+        Err(error) => error,
+    };
+    let absent = matches!(
+        error.kind(),
+        GetStreamErrorKind::JetStream(ref cause) if cause.error_code() == ErrorCode::STREAM_NOT_FOUND
+    );
+    let failed = |hint| Error::new(Kind::Unavailable, "opening the stream", name).hint(hint);
+    match &settings.create {
+        _ if !absent => Err(failed("is JetStream enabled on this NATS?").because(error)),
+        None => Err(failed(
+            "NATS has no such stream; write its right name, or `create_stream = true`",
+        )),
+        Some(create) => {
+            let config = Config {
+                name: name.to_owned(),
+                subjects: create.subjects.clone(),
+                retention: RetentionPolicy::Limits,
+                storage: StorageType::File,
+                max_age: create.keep,
+                ..Config::default()
+            };
+            let created = context.get_or_create_stream(config).await;
+            created.map_err(|error| failed("it could not be made").because(error))
+        }
+    }
+}
+
+async fn open_consumer(stream: &Stream, settings: &SourceSettings) -> Result<PullConsumer, Error> {
+    let asked = ConsumerConfig {
+        durable_name: Some(settings.durable.clone()),
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: settings.ack_wait,
+        // Without end: above a limit NATS forgets an event without a word. Giving
+        // one up is this service's own doing, with a dead letter.
+        max_deliver: -1,
+        max_ack_pending: settings.in_flight_max as i64,
+        filter_subject: settings.filter.clone().unwrap_or_default(),
+        ..ConsumerConfig::default()
+    };
+    let subject = format!("{} on {}", settings.durable, settings.stream);
+    let error = |kind| Error::new(kind, "setting up the consumer", subject.as_str());
+    let consumer: PullConsumer = stream
+        .create_consumer(asked.clone())
+        .await
+        .map_err(|cause| error(Kind::Unavailable).because(cause))?;
+    // Servers leave out what they do not know without an error.
+    let set = &consumer.cached_info().config;
+    let differs = [
+        ("ack_policy", set.ack_policy != asked.ack_policy),
+        ("ack_wait", set.ack_wait != asked.ack_wait),
+        ("max_deliver", set.max_deliver != asked.max_deliver),
+        (
+            "max_ack_pending",
+            set.max_ack_pending != asked.max_ack_pending,
+        ),
+        ("filter", set.filter_subject != asked.filter_subject),
+    ];
+    match differs.iter().find(|(_, differs)| *differs) {
+        None => Ok(consumer),
+        Some((name, _)) => Err(error(Kind::Mismatch).hint(format!(
+            "NATS did not take `{name}`; delete the consumer, or choose another `durable`"
+        ))),
+    }
+}

@@ -1,0 +1,154 @@
+//! The two kinds of readers: the library, and a caller of the agent.
+
+use crate::rows;
+use cache_agent::proto::v1::cache_service_client::CacheServiceClient;
+use cache_agent::proto::v1::fill_request::Loaded;
+use cache_agent::proto::v1::get_response::Result as Got;
+use cache_agent::proto::v1::{FillRequest, GetRequest};
+use cache_core::coherence::listen::Proof;
+use cache_core::connect::{self, BusAt, RemoteAt};
+use cache_core::event::Silent;
+use cache_core::source::{Cause, Wanted};
+use cache_core::tier::redis::Deployment;
+use cache_core::wire::codec::Bincode;
+use cache_core::{Cache, DomainSettings, Policy, ReadThrough, Role};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_postgres::Client;
+use tonic::transport::{Channel, Endpoint};
+
+/// Where everything is.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    pub(crate) redis: Vec<String>,
+    pub(crate) nats: String,
+    pub(crate) postgres: String,
+}
+
+impl Places {
+    /// In one word, for a process's environment.
+    pub(crate) fn pack(&self) -> String {
+        format!("{}|{}|{}", self.redis.join(","), self.nats, self.postgres)
+    }
+
+    pub(crate) fn unpack(text: &str) -> Self {
+        let mut parts = text.split('|').map(str::to_owned);
+        let mut next = || parts.next().expect("three places");
+        Self {
+            redis: next().split(',').map(str::to_owned).collect(),
+            nats: next(),
+            postgres: next(),
+        }
+    }
+
+    pub(crate) fn settings(&self) -> DomainSettings {
+        DomainSettings {
+            remote: RemoteAt::Redis {
+                deployment: Deployment::Cluster {
+                    urls: self.redis.clone(),
+                },
+                timeout: Duration::from_millis(500),
+            },
+            bus: BusAt::Nats {
+                urls: self.nats.clone(),
+                prefix: "cacheaside".to_owned(),
+            },
+            proof: Proof::Invalidator,
+            ..DomainSettings::embedded()
+        }
+    }
+}
+
+/// Reads rows through a cache.
+#[derive(Clone)]
+pub(crate) enum Reader {
+    Library(ReadThrough<u64>),
+    Agent(Box<CacheServiceClient<Channel>>, Arc<Client>),
+}
+
+impl Reader {
+    pub(crate) async fn library(places: &Places) -> Self {
+        let settings = places.settings();
+        let domain = connect::open(&settings, Role::Member, Arc::new(Silent)).await;
+        let domain = domain.expect("the servers are up");
+        let policy = Policy::new("library").expect("a name");
+        let cache: Cache<u64> = Cache::open(&domain, policy, Bincode::default()).expect("a policy");
+        let source = Arc::new(rows::connect(&places.postgres).await);
+        let load = move |wanted: Wanted| {
+            let source = source.clone();
+            async move {
+                let row = wanted.text()["user:".len()..].parse()?;
+                Ok::<_, Cause>(Some(rows::version(&source, row).await?))
+            }
+        };
+        Self::Library(cache.read_through(load))
+    }
+
+    pub(crate) async fn agent(socket: &str, places: &Places) -> Self {
+        let endpoint = Endpoint::from_shared(format!("unix://{socket}")).expect("a socket");
+        let channel = endpoint.connect().await.expect("the agent listens");
+        let source = Arc::new(rows::connect(&places.postgres).await);
+        Self::Agent(Box::new(CacheServiceClient::new(channel)), source)
+    }
+
+    /// The version of a row; errors in words.
+    pub(crate) async fn version(&self, row: i64) -> Result<u64, String> {
+        match self {
+            Self::Library(cache) => match cache.get(rows::key(row)).await {
+                Ok(Some(version)) => Ok(*version),
+                Ok(None) => Err("the row is gone".to_owned()),
+                Err(error) => Err(error.to_string()),
+            },
+            Self::Agent(client, source) => {
+                let mut client = client.clone();
+                lease_loop(&mut client, source, row).await
+            }
+        }
+    }
+}
+
+/// What every caller of the agent does: use a hit, else load, and fill if this
+/// caller has the lease.
+async fn lease_loop(
+    client: &mut CacheServiceClient<Channel>,
+    source: &Client,
+    row: i64,
+) -> Result<u64, String> {
+    let request = GetRequest {
+        cache: "agent".to_owned(),
+        key: rows::key(row).into_bytes().into(),
+        ..GetRequest::default()
+    };
+    let (cache, key) = (request.cache.clone(), request.key.clone());
+    let got = client
+        .get(request)
+        .await
+        .map_err(|status| status.to_string())?;
+    let lease = match got.into_inner().result {
+        Some(Got::Hit(hit)) => {
+            let value = hit.entry.ok_or("a hit without an entry")?.value;
+            let text = std::str::from_utf8(&value).map_err(|e| e.to_string())?;
+            return text.parse().map_err(|_| format!("not a version: {text}"));
+        }
+        Some(Got::Negative(_)) => return Err("the row is gone".to_owned()),
+        Some(Got::Miss(miss)) => miss.lease,
+        None => return Err("an answer without a result".to_owned()),
+    };
+    let version = rows::version(source, row)
+        .await
+        .map_err(|e| e.to_string())?;
+    if let Some(lease) = lease {
+        let fill = FillRequest {
+            cache,
+            key,
+            lease_token: lease.token,
+            loaded: Some(Loaded::Value(version.to_string().into_bytes().into())),
+            options: None,
+        };
+        client
+            .fill(fill)
+            .await
+            .map_err(|status| status.to_string())?;
+    }
+    Ok(version)
+}

@@ -1,0 +1,128 @@
+//! Streams that lose events, begin anew, or are not there.
+
+use crate::world::{RULES, World, short_stream, until, update};
+use cache_core::Kind;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_dropped_unread_clear_every_cache() {
+    let world = World::start().await;
+    let context = world.jetstream().await;
+    context
+        .create_stream(short_stream(3))
+        .await
+        .expect("NATS is up");
+    let running = world.run(RULES).await;
+    world.publish(&[update(1)]).await;
+    until("the first is done", || world.all_done()).await;
+    running.stop().await;
+    assert_eq!(world.cleared("users").await, (0, 0));
+
+    // Of the events 2 to 10 the stream keeps three: nobody will read 2 to 7.
+    let events: Vec<_> = (2..=10).map(update).collect();
+    assert_eq!(world.publish(&events).await, 10);
+    let running = world.run(RULES).await;
+    until("the rest is done", || world.all_done()).await;
+    until("all is cleared", async || {
+        world.cleared("users").await == (0, 7)
+    })
+    .await;
+    running.stop().await;
+    assert_eq!(world.floor(10).await, (0, 10));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_made_anew_ends_the_run_and_needs_a_new_epoch() {
+    let world = World::start().await;
+    let running = world.run(RULES).await;
+    world.publish(&[update(1), update(1), update(1)]).await;
+    until("all three are done", || world.all_done()).await;
+    let context = world.jetstream().await;
+    context.delete_stream("CDC").await.expect("it was there");
+    context
+        .create_stream(short_stream(-1))
+        .await
+        .expect("NATS is up");
+    let error = running
+        .task
+        .await
+        .expect("no panic")
+        .expect_err("it cannot go on");
+    assert_eq!(error.kind(), Kind::Mismatch);
+    assert!(error.to_string().contains("set `epoch = 1`"), "{error}");
+
+    // Position 1 again: in the old epoch it would invalidate nothing.
+    world.publish(&[update(1)]).await;
+    let error = world
+        .open(RULES)
+        .await
+        .expect_err("it would invalidate nothing");
+    assert_eq!(error.kind(), Kind::Mismatch);
+    let wanted = "the stream ends at 1, but L2 has applied 3";
+    assert!(error.to_string().contains(wanted), "{error}");
+
+    let raised = RULES.replace("[source]", "[source]\nepoch = 1");
+    let running = world.run(&raised).await;
+    until("it is done", || world.all_done()).await;
+    running.stop().await;
+    assert_eq!(world.floor(1).await, (1, 1));
+
+    let error = world.open(RULES).await.expect_err("the epoch goes back");
+    assert!(error.to_string().contains("L2 is in epoch 1"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_not_there_is_named() {
+    let world = World::start().await;
+    let rules = "[source]\nstream = 'NOPE'\n[native]\ncaches = ['users']\n";
+    let error = world
+        .open(rules)
+        .await
+        .expect_err("there is no such stream");
+    assert_eq!(error.kind(), Kind::Unavailable);
+    let told = error.to_string();
+    assert!(
+        told.contains("NOPE") && told.contains("create_stream = true"),
+        "{told}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_durable_that_is_something_else_is_refused() {
+    let world = World::start().await;
+    let context = world.jetstream().await;
+    let stream = context
+        .create_stream(short_stream(-1))
+        .await
+        .expect("NATS is up");
+    let other = async_nats::jetstream::consumer::pull::Config {
+        durable_name: Some("invalidator".to_owned()),
+        ack_policy: async_nats::jetstream::consumer::AckPolicy::None,
+        ..Default::default()
+    };
+    stream.create_consumer(other).await.expect("NATS is up");
+    let error = world
+        .open(RULES)
+        .await
+        .expect_err("it never asks for answers");
+    assert!(
+        error.to_string().contains("setting up the consumer"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_reads_only_its_subjects() {
+    let world = World::start().await;
+    let rules = RULES.replace("[source]", "[source]\nfilter = 'cdc.public.orders'");
+    let running = world.run(&rules).await;
+    world.publish(&[update(1)]).await;
+    let context = world.jetstream().await;
+    let stored = context.publish("cdc.public.orders", update(2).into()).await;
+    stored.expect("NATS is up").await.expect("it is stored");
+    until("the second is done", async || {
+        world.floor(2).await == (0, 2)
+    })
+    .await;
+    running.stop().await;
+    assert_eq!(world.floor(1).await, (0, 0));
+}

@@ -1,0 +1,7 @@
+//! The invalidator on a real NATS JetStream and a real Redis: what streams do to
+//! those who read them.
+
+mod continuity;
+mod letters;
+mod outage;
+mod world;

@@ -1,0 +1,189 @@
+//! One NATS, one Redis, and invalidators in this process.
+
+use async_nats::jetstream::stream::Config;
+use async_nats::jetstream::{self, Context};
+use cache_core::model::key::{Address, KeySpace};
+use cache_core::testkit::servers::nats::NatsServer;
+use cache_core::testkit::servers::redis::RedisServer;
+use cache_core::tier::redis::{Deployment, RedisRemote};
+use cache_core::tier::{Record, Remote};
+use cache_core::{Error, Key, Name, Tag};
+use invalidator::app::App;
+use invalidator::config;
+use std::future::Future;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The rules of most of these tests.
+pub(crate) const RULES: &str = "[source]\nstream = 'CDC'\ncreate_stream = true\n\
+    subjects = ['cdc.>']\nack_wait = '1s'\n\
+    [[rule]]\ntable = 'public.users'\ncache = 'users'\nkeys = ['user:{id}']\n";
+
+/// The servers.
+pub(crate) struct World {
+    pub(crate) nats: NatsServer,
+    pub(crate) redis: RedisServer,
+    remote: RedisRemote,
+}
+
+/// An invalidator that runs.
+pub(crate) struct Running {
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: JoinHandle<Result<(), Error>>,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        let (nats, redis) = tokio::join!(NatsServer::start(), RedisServer::start());
+        let (nats, redis) = (nats.expect("a NATS"), redis.expect("a Redis"));
+        let deployment = Deployment::Single { url: redis.url() };
+        let remote = RedisRemote::connect(name("main"), &deployment, Duration::from_secs(2)).await;
+        Self {
+            remote: remote.expect("Redis is up"),
+            nats,
+            redis,
+        }
+    }
+
+    /// Opens an invalidator.
+    pub(crate) async fn open(&self, rules: &str) -> Result<App, Error> {
+        let text = format!(
+            "[l2]\nkind = 'single'\nurls = ['{}']\n[bus]\nurl = '{}'\n",
+            self.redis.url(),
+            self.nats.url()
+        );
+        let service = config::service("service.toml", &text, &[]).expect("a good file");
+        let rules = config::rules("rules.toml", rules).expect("good rules");
+        App::open(service, rules).await
+    }
+
+    /// Opens and runs an invalidator.
+    pub(crate) async fn run(&self, rules: &str) -> Running {
+        let app = self.open(rules).await.expect("it opens");
+        let admin = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a port");
+        let stop = CancellationToken::new();
+        Running {
+            task: tokio::spawn(app.run(admin, stop.clone())),
+            stop,
+        }
+    }
+
+    /// JetStream, as others see it.
+    pub(crate) async fn jetstream(&self) -> Context {
+        jetstream::new(
+            async_nats::connect(self.nats.url())
+                .await
+                .expect("NATS is up"),
+        )
+    }
+
+    /// Publishes events and returns the place of the last one.
+    pub(crate) async fn publish(&self, events: &[String]) -> u64 {
+        let context = self.jetstream().await;
+        let mut last = 0;
+        for event in events {
+            let stored = context
+                .publish("cdc.public.users", event.clone().into())
+                .await;
+            last = stored
+                .expect("NATS is up")
+                .await
+                .expect("it is stored")
+                .sequence;
+        }
+        last
+    }
+
+    /// The position below which a user's key is refused.
+    pub(crate) async fn floor(&self, id: u64) -> (u32, u64) {
+        let key = format!("user:{id}");
+        let key = Key::new(key.as_bytes()).expect("a key");
+        self.floor_at(&space("users").address(key)).await
+    }
+
+    /// The position below which a whole cache is refused.
+    pub(crate) async fn cleared(&self, cache: &str) -> (u32, u64) {
+        self.floor_at(&space(cache).tag_address(&Tag::all())).await
+    }
+
+    async fn floor_at(&self, address: &Address) -> (u32, u64) {
+        match self.remote.read(address).await.expect("Redis is up").record {
+            Some(Record::Mark { floor }) => (floor.epoch, floor.offset),
+            _ => (0, 0),
+        }
+    }
+
+    /// Whether every event is answered for.
+    pub(crate) async fn all_done(&self) -> bool {
+        let stream = self
+            .jetstream()
+            .await
+            .get_stream("CDC")
+            .await
+            .expect("the stream");
+        let consumer: Result<jetstream::consumer::PullConsumer, _> =
+            stream.get_consumer("invalidator").await;
+        let Ok(mut consumer) = consumer else {
+            return false;
+        };
+        let info = consumer.info().await.expect("NATS is up");
+        info.num_pending == 0 && info.num_ack_pending == 0
+    }
+
+    /// The dead letters, oldest first.
+    pub(crate) async fn letters(&self) -> Vec<jetstream::message::StreamMessage> {
+        let stream = self.jetstream().await.get_stream("CACHEASIDE_DLQ").await;
+        let stream = stream.expect("the invalidator made it");
+        let count = stream.cached_info().state.messages;
+        let mut letters = Vec::new();
+        for sequence in 1..=count {
+            letters.push(stream.get_raw_message(sequence).await.expect("a letter"));
+        }
+        letters
+    }
+}
+
+impl Running {
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.expect("no panic").expect("no error");
+    }
+}
+
+/// The event of an update of one user.
+pub(crate) fn update(id: u64) -> String {
+    format!(
+        r#"{{"op": "u", "before": null, "after": {{"id": {id}}},
+            "source": {{"db": "shop", "schema": "public", "table": "users"}}}}"#
+    )
+}
+
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, condition: impl FnMut() -> F) {
+    let waited = cache_core::testkit::until::until(PATIENCE, what, condition).await;
+    waited.expect("it comes true");
+}
+
+/// A stream that keeps only so many events.
+pub(crate) fn short_stream(events: i64) -> Config {
+    Config {
+        name: "CDC".to_owned(),
+        subjects: vec!["cdc.>".to_owned()],
+        max_messages: events,
+        ..Config::default()
+    }
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::new(text).expect("a name")
+}
+
+fn space(cache: &str) -> KeySpace {
+    KeySpace::new(name("main"), name(cache))
+}

@@ -1,0 +1,11 @@
+//! What the invalidator promises, without a server.
+
+mod cli;
+mod events;
+mod formats;
+mod mapping;
+mod pipeline;
+mod rules;
+mod settings;
+mod trouble;
+mod world;

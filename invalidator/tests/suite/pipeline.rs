@@ -1,0 +1,114 @@
+//! The loop when all goes well, and when the stream does what streams do: deliver
+//! twice, late and in any order, to several at once.
+
+use crate::world::until;
+use crate::world::{World, update};
+use cache_core::bus::{Bus, Heard};
+use cache_core::wire::invalidation::{Content, Message};
+use proptest::prelude::*;
+
+#[tokio::test]
+async fn l2_then_the_bus_then_the_ack() {
+    let world = World::new();
+    let running = world.start();
+    world.stream.publish(update(7));
+    until("the ack", async || world.stream.unanswered().is_empty()).await;
+    running.stop().await;
+    assert_eq!(world.log(), ["apply 1", "publish", "ack 1"]);
+    assert_eq!(world.floor("user:7").await, Some(1));
+}
+
+#[tokio::test]
+async fn a_batch_announces_each_key_once_at_its_highest_position() {
+    let world = World::new();
+    for _ in 0..10 {
+        world.stream.publish(update(7));
+    }
+    let mut heard = world.bus.subscribe().await.expect("memory");
+    let running = world.start();
+    until("the acks", async || world.stream.unanswered().is_empty()).await;
+    running.stop().await;
+    let Some(Heard::Message(bytes)) = heard.next().await else {
+        panic!("no message");
+    };
+    let message = Message::decode(&bytes).expect("a message");
+    let Content::Invalidate(all) = message.content else {
+        panic!("{message:?}");
+    };
+    let offsets: Vec<_> = all.iter().map(|one| one.position.offset).collect();
+    assert_eq!(offsets, [10]);
+}
+
+#[tokio::test]
+async fn a_redelivered_old_event_lowers_nothing() {
+    let world = World::new();
+    let running = world.start();
+    for _ in 0..5 {
+        world.stream.publish(update(7));
+    }
+    until("the acks", async || world.stream.unanswered().is_empty()).await;
+    world.stream.deliver(2);
+    until("its second ack", async || {
+        world.log().iter().filter(|line| *line == "ack 2").count() == 2
+    })
+    .await;
+    running.stop().await;
+    assert_eq!(world.floor("user:7").await, Some(5));
+}
+
+#[tokio::test]
+async fn what_nobody_maps_is_acked_and_says_nothing() {
+    let world = World::new();
+    let running = world.start();
+    world.stream.publish(update(7).replace("public", "private"));
+    world.stream.publish("");
+    until("the acks", async || world.stream.unanswered().is_empty()).await;
+    running.stop().await;
+    assert_eq!(world.log(), ["ack 1", "ack 2"]);
+}
+
+#[tokio::test]
+async fn a_native_event_needs_no_rule() {
+    let world = World::new();
+    let running = world.start();
+    let event = r#"{"cacheaside": 1, "cache": "users", "keys": ["user:7"], "tags": ["*"]}"#;
+    world.stream.publish(event);
+    until("the ack", async || world.stream.unanswered().is_empty()).await;
+    running.stop().await;
+    assert_eq!(world.floor("user:7").await, Some(1));
+    assert_eq!(world.cleared("users").await, Some(1));
+}
+
+/// Deliveries of ten events about three keys, in any order and any number.
+fn deliveries() -> impl Strategy<Value = Vec<u64>> {
+    proptest::collection::vec(1..=10u64, 0..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn any_order_and_number_of_deliveries_ends_the_same(
+        order in deliveries(),
+        instances in 1..=3usize,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let world = World::new();
+            for event in 1..=10 {
+                world.stream.store(update(event % 3));
+            }
+            let running: Vec<_> = (0..instances).map(|_| world.start()).collect();
+            for sequence in order.into_iter().chain(1..=10) {
+                world.stream.deliver(sequence);
+                tokio::task::yield_now().await;
+            }
+            until("the acks", async || world.stream.unanswered().is_empty()).await;
+            for one in running {
+                one.stop().await;
+            }
+            let floors = [world.floor("user:0").await, world.floor("user:1").await, world.floor("user:2").await];
+            assert_eq!(floors, [Some(9), Some(10), Some(8)]);
+        });
+    }
+}

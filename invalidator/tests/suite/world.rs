@@ -1,0 +1,446 @@
+//! An invalidator in memory: a stream that can be looked into, an L2 with shards
+//! that go away, a bus that breaks, and a list of dead letters.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cache_core::Error;
+use cache_core::bus::memory::MemoryBus;
+use cache_core::bus::{Bus, BusError, Subscription};
+use cache_core::coherence::announce::Announcer;
+use cache_core::coherence::voice::Voice;
+use cache_core::config::reader;
+use cache_core::event::Silent;
+use cache_core::guard::horizon::Horizon;
+use cache_core::model::key::{Address, Bucket, Key, KeySpace, Name};
+use cache_core::model::position::Position;
+use cache_core::model::tag::Tag;
+use cache_core::testkit::clock::HandClock;
+use cache_core::tier::memory::MemoryRemote;
+use cache_core::tier::{
+    Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Record, Remote, RemoteError,
+    Token,
+};
+use invalidator::dead_letter::{DeadLetters, Letter, LetterLost};
+use invalidator::delivery::{AnswerLost, Deliveries, Delivery, Receipt};
+use invalidator::metrics::Metrics;
+use invalidator::outbox::Outbox;
+use invalidator::pipeline::{Pipeline, PipelineSettings};
+use invalidator::rules::Rules;
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The rules of all these tests.
+pub(crate) const RULES: &str = "[[rule]]\ntable = 'public.users'\ncache = 'users'\n\
+    keys = ['user:{id}']\n[native]\ncaches = ['sessions']\n";
+
+/// What happened, in order: `apply 3`, `publish`, `letter 3`, `ack 3`, `back 3`.
+pub(crate) type Log = Arc<Mutex<Vec<String>>>;
+
+/// Everything around one pipeline.
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    pub(crate) stream: Stream,
+    pub(crate) remote: Arc<ShakyRemote>,
+    pub(crate) bus: Arc<ShakyBus>,
+    pub(crate) letters: Arc<Letters>,
+    pub(crate) log: Log,
+    pub(crate) clock: Arc<HandClock>,
+    pub(crate) settings: PipelineSettings,
+}
+
+/// A pipeline that runs.
+pub(crate) struct Running {
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: JoinHandle<Result<(), Error>>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let log = Log::default();
+        let clock = Arc::new(HandClock::new());
+        Self {
+            stream: Stream(Arc::new(StreamState {
+                log: log.clone(),
+                ..StreamState::default()
+            })),
+            remote: Arc::new(ShakyRemote {
+                inner: MemoryRemote::new(clock.clone()),
+                down: Mutex::default(),
+                log: log.clone(),
+            }),
+            bus: Arc::new(ShakyBus {
+                inner: MemoryBus::new(),
+                broken: AtomicBool::new(false),
+                log: log.clone(),
+            }),
+            letters: Arc::new(Letters {
+                written: Mutex::default(),
+                broken: AtomicBool::new(false),
+                log: log.clone(),
+            }),
+            log,
+            clock,
+            settings: PipelineSettings {
+                epoch: 0,
+                batch: 16,
+                in_flight_max: 64,
+                ack_wait: Duration::from_secs(5),
+                attempts_max: 5,
+                drain: Duration::from_secs(5),
+            },
+        }
+    }
+
+    /// One more invalidator of this world.
+    pub(crate) fn start(&self) -> Running {
+        let rules = reader::read("rules.toml", RULES, Rules::parse).expect("good rules");
+        let domain = Name::new("main").expect("a name");
+        let voice = Arc::new(Voice::new(self.bus.clone(), 7));
+        let announcer = Announcer::new(
+            domain,
+            self.remote.clone(),
+            voice,
+            Arc::new(Horizon::new()),
+            Arc::new(Silent),
+        );
+        let outbox = Outbox {
+            announcer: Arc::new(announcer),
+            letters: self.letters.clone(),
+            metrics: Arc::new(Metrics::new(&mut Registry::default(), "CDC")),
+            clock: self.clock.clone(),
+        };
+        let stop = CancellationToken::new();
+        let pipeline = Pipeline::new(rules, outbox, self.settings);
+        let deliveries = Box::new(self.stream.clone());
+        Running {
+            task: tokio::spawn(pipeline.run(deliveries, stop.clone())),
+            stop,
+        }
+    }
+
+    /// The floor of a user's key in L2; `None` if nothing was ever applied to it.
+    pub(crate) async fn floor(&self, key: &str) -> Option<u64> {
+        self.floor_at(&users().address(Key::new(key.as_bytes()).expect("a key")))
+            .await
+    }
+
+    /// The floor of the tag that every entry of a cache has.
+    pub(crate) async fn cleared(&self, cache: &str) -> Option<u64> {
+        let space = KeySpace::new(name("main"), name(cache));
+        self.floor_at(&space.tag_address(&Tag::all())).await
+    }
+
+    async fn floor_at(&self, address: &Address) -> Option<u64> {
+        match self
+            .remote
+            .inner
+            .read(address)
+            .await
+            .expect("memory")
+            .record
+        {
+            Some(Record::Mark { floor }) => Some(floor.offset),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lock().clone()
+    }
+}
+
+impl Running {
+    /// Asks it to stop, and waits until it has.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.expect("no panic").expect("no error");
+    }
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::new(text).expect("a name")
+}
+
+pub(crate) fn users() -> KeySpace {
+    KeySpace::new(name("main"), name("users"))
+}
+
+pub(crate) fn bucket_of(key: &str) -> Bucket {
+    users()
+        .hash(Key::new(key.as_bytes()).expect("a key"))
+        .bucket()
+}
+
+/// The event of an update of one user.
+pub(crate) fn update(id: u64) -> String {
+    format!(
+        r#"{{"op": "u", "before": null, "after": {{"id": {id}}},
+            "source": {{"db": "shop", "schema": "public", "table": "users"}}}}"#
+    )
+}
+
+/// Waits for a condition under any clock: real, or paused and then advanced.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, condition: impl FnMut() -> F) {
+    let waited = cache_core::testkit::until::until(Duration::from_secs(20), what, condition).await;
+    waited.expect("it comes true");
+}
+
+/// A stream in memory, shared by all who consume it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream(Arc<StreamState>);
+
+#[derive(Debug, Default)]
+struct StreamState {
+    events: Mutex<BTreeMap<u64, Bytes>>,
+    due: Mutex<VecDeque<u64>>,
+    attempts: Mutex<BTreeMap<u64, u64>>,
+    unanswered: Mutex<BTreeSet<u64>>,
+    arrived: Notify,
+    log: Log,
+}
+
+impl Stream {
+    /// Publishes an event and returns its place.
+    pub(crate) fn publish(&self, event: impl Into<String>) -> u64 {
+        let sequence = self.0.events.lock().len() as u64 + 1;
+        self.0
+            .events
+            .lock()
+            .insert(sequence, Bytes::from(event.into()));
+        self.deliver(sequence);
+        sequence
+    }
+
+    /// Stores an event without delivering it.
+    pub(crate) fn store(&self, event: impl Into<String>) -> u64 {
+        let sequence = self.publish(event);
+        self.0.due.lock().retain(|due| *due != sequence);
+        sequence
+    }
+
+    /// Delivers an event, for the first time or again.
+    pub(crate) fn deliver(&self, sequence: u64) {
+        self.0.unanswered.lock().insert(sequence);
+        self.0.due.lock().push_back(sequence);
+        self.0.arrived.notify_one();
+    }
+
+    /// The events without an ack.
+    pub(crate) fn unanswered(&self) -> Vec<u64> {
+        self.0.unanswered.lock().iter().copied().collect()
+    }
+
+    /// The events that wait for somebody to take them.
+    pub(crate) fn due(&self) -> Vec<u64> {
+        self.0.due.lock().iter().copied().collect()
+    }
+
+    /// How often an event was delivered.
+    pub(crate) fn attempts(&self, sequence: u64) -> u64 {
+        self.0.attempts.lock().get(&sequence).copied().unwrap_or(0)
+    }
+}
+
+#[async_trait]
+impl Deliveries for Stream {
+    async fn next(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
+        loop {
+            let due: Vec<_> = {
+                let mut due = self.0.due.lock();
+                let count = most.min(due.len());
+                due.drain(..count).collect()
+            };
+            if !due.is_empty() {
+                return Ok(due
+                    .into_iter()
+                    .map(|sequence| self.take(sequence))
+                    .collect());
+            }
+            self.0.arrived.notified().await;
+        }
+    }
+
+    async fn close(&mut self) {}
+}
+
+impl Stream {
+    fn take(&self, sequence: u64) -> Delivery {
+        let mut attempts = self.0.attempts.lock();
+        let attempt = attempts.entry(sequence).or_default();
+        *attempt += 1;
+        Delivery {
+            subject: "cdc.public.users".to_owned(),
+            payload: self.0.events.lock()[&sequence].clone(),
+            headers: vec![("trace".to_owned(), "t1".to_owned())],
+            sequence,
+            attempt: *attempt,
+            stored_ms: 0,
+            receipt: Box::new(StreamReceipt {
+                stream: self.clone(),
+                sequence,
+            }),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct StreamReceipt {
+    stream: Stream,
+    sequence: u64,
+}
+
+#[async_trait]
+impl Receipt for StreamReceipt {
+    async fn ack(&self) -> Result<(), AnswerLost> {
+        self.stream
+            .0
+            .log
+            .lock()
+            .push(format!("ack {}", self.sequence));
+        self.stream.0.unanswered.lock().remove(&self.sequence);
+        Ok(())
+    }
+
+    async fn progress(&self) -> Result<(), AnswerLost> {
+        self.stream
+            .0
+            .log
+            .lock()
+            .push(format!("progress {}", self.sequence));
+        Ok(())
+    }
+
+    async fn give_back(&self, _: Duration) -> Result<(), AnswerLost> {
+        self.stream
+            .0
+            .log
+            .lock()
+            .push(format!("back {}", self.sequence));
+        self.stream.deliver(self.sequence);
+        Ok(())
+    }
+}
+
+/// L2 in memory, of which some buckets may be away.
+#[derive(Debug)]
+pub(crate) struct ShakyRemote {
+    inner: MemoryRemote,
+    down: Mutex<HashSet<u8>>,
+    log: Log,
+}
+
+impl ShakyRemote {
+    pub(crate) fn lose(&self, buckets: impl IntoIterator<Item = Bucket>) {
+        self.down
+            .lock()
+            .extend(buckets.into_iter().map(|bucket| bucket.0));
+    }
+
+    pub(crate) fn recover(&self) {
+        self.down.lock().clear();
+    }
+}
+
+#[async_trait]
+impl Remote for ShakyRemote {
+    async fn read(&self, address: &Address) -> Result<Reading, RemoteError> {
+        self.inner.read(address).await
+    }
+
+    async fn lease(
+        &self,
+        address: &Address,
+        token: Token,
+        span: Duration,
+        refused: Option<Position>,
+    ) -> Result<Leased, RemoteError> {
+        self.inner.lease(address, token, span, refused).await
+    }
+
+    async fn fill(&self, address: &Address, offer: Offer) -> Result<Filled, RemoteError> {
+        self.inner.fill(address, offer).await
+    }
+
+    async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError> {
+        self.inner.release(address, token).await
+    }
+
+    async fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>> {
+        let mut answers = Vec::with_capacity(batch.len());
+        for one in batch {
+            if self.down.lock().contains(&one.address.bucket.0) {
+                answers.push(Err(RemoteError::Timeout));
+                continue;
+            }
+            let offset = one.position.unwrap_or_default().offset;
+            self.log.lock().push(format!("apply {offset}"));
+            answers.extend(self.inner.apply(vec![one]).await);
+        }
+        answers
+    }
+
+    async fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>> {
+        self.inner.beat(batch).await
+    }
+
+    async fn agree(&self, terms: &[u8]) -> Result<Bytes, RemoteError> {
+        self.inner.agree(terms).await
+    }
+}
+
+/// A bus in memory that may be away.
+pub(crate) struct ShakyBus {
+    inner: MemoryBus,
+    pub(crate) broken: AtomicBool,
+    log: Log,
+}
+
+#[async_trait]
+impl Bus for ShakyBus {
+    async fn publish(&self, message: Bytes) -> Result<(), BusError> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(BusError("cut by the test".to_owned()));
+        }
+        self.log.lock().push("publish".to_owned());
+        self.inner.publish(message).await
+    }
+
+    async fn subscribe(&self) -> Result<Box<dyn Subscription>, BusError> {
+        self.inner.subscribe().await
+    }
+}
+
+impl fmt::Debug for ShakyBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ShakyBus")
+    }
+}
+
+/// Dead letters in memory.
+#[derive(Debug)]
+pub(crate) struct Letters {
+    pub(crate) written: Mutex<Vec<Letter>>,
+    pub(crate) broken: AtomicBool,
+    log: Log,
+}
+
+#[async_trait]
+impl DeadLetters for Letters {
+    async fn write(&self, letter: &Letter) -> Result<(), LetterLost> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(LetterLost("cut by the test".to_owned()));
+        }
+        self.log.lock().push(format!("letter {}", letter.sequence));
+        self.written.lock().push(letter.clone());
+        Ok(())
+    }
+}
