@@ -204,6 +204,12 @@ impl Domain {
         });
     }
 
+    /// Runs a task to its end, even while the domain is being left. It must end by
+    /// itself, as a step of L2 does.
+    pub fn finish(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
     /// Announces a local change: everywhere if L2 can be reached, else as far as
     /// possible, to be repeated until L2 has it. Returns whether L2 has it.
     ///
@@ -249,7 +255,8 @@ impl Domain {
         });
     }
 
-    /// Leaves: says farewell and ends all tasks.
+    /// Leaves: says farewell, ends all tasks, and waits for what must be finished,
+    /// such as leases given back.
     pub async fn leave(&self) {
         let _ = self.voice.farewell().await;
         self.stop.cancel();

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind};
 use crate::model::key::Name;
-use crate::model::lifetime::Lifetime;
+use crate::model::lifetime::{Lifetime, TTL_MAX};
 use std::time::Duration;
 
 /// The largest value any cache may allow, in bytes.
@@ -87,7 +87,7 @@ impl Policy {
                 shortest >= Duration::from_millis(1),
                 "a ttl is at least 1 ms",
             ),
-            (longest <= 30 * day, "a ttl is at most 30 days"),
+            (longest <= TTL_MAX, "a ttl is at most 30 days"),
             (
                 (0.0..=1.0).contains(&lifetime.jitter),
                 "the jitter is a share from 0 to 1",

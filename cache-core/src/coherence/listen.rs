@@ -93,6 +93,8 @@ struct Ear {
     sent: Vec<(u64, Tick)>,
     echoed: Option<Tick>,
     invalidator: Option<Tick>,
+    /// Whether L1 was trusted when it was last looked at, for telling of a change.
+    trusted: bool,
 }
 
 impl Listener {
@@ -109,6 +111,7 @@ impl Listener {
             sent: Vec::new(),
             echoed: None,
             invalidator: None,
+            trusted: false,
         };
         let mut beat = tokio::time::interval(self.timing.heartbeat);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -123,6 +126,7 @@ impl Listener {
                 }
                 _ = beat.tick() => self.beat(&mut ear, &mut *subscription).await,
             }
+            self.tell_of_trust(&mut ear);
         }
     }
 
@@ -141,7 +145,7 @@ impl Listener {
                 self.renew(ear);
             }
             Heard::Lost(reason) => {
-                self.distrust();
+                self.trust.lapse();
                 self.applier.gap(reason);
                 ear.echoed = None;
                 ear.invalidator = None;
@@ -178,18 +182,18 @@ impl Listener {
             Proof::Echo => ear.echoed,
             Proof::Invalidator => ear.echoed.zip(ear.invalidator).map(|(a, b)| a.min(b)),
         };
-        if let Some(from) = from
-            && self.trust.renew(from, self.timing.trust)
-        {
-            self.observer.observe(&Event::Trust { held: true });
+        if let Some(from) = from {
+            self.trust.renew(from, self.timing.trust);
         }
     }
 
-    fn distrust(&self) {
-        if self.trust.holds(self.clock.now()) {
-            self.observer.observe(&Event::Trust { held: false });
+    /// Trust also ends by itself, so it is looked at, not followed.
+    fn tell_of_trust(&self, ear: &mut Ear) {
+        let held = self.trust.holds(self.clock.now());
+        if held != ear.trusted {
+            ear.trusted = held;
+            self.observer.observe(&Event::Trust { held });
         }
-        self.trust.lapse();
     }
 
     /// Sends a ping, and looks for publishers that fell silent.

@@ -6,7 +6,7 @@ use crate::error::{Error, Kind};
 use crate::event::{Event, LeaseOutcome, Tier};
 use crate::model::as_of::AsOf;
 use crate::model::entry::{Entry, Stamp};
-use crate::model::lifetime::UNKNOWN_TTL_MAX;
+use crate::model::lifetime::{TTL_MAX, UNKNOWN_TTL_MAX};
 use crate::model::position::Position;
 use crate::model::tag::{TAGS_MAX, Tag};
 use crate::source::Loaded;
@@ -27,7 +27,7 @@ pub enum FillOutcome {
     Superseded,
     /// There was no lease, it ran out, or an invalidation took it.
     LeaseLost,
-    /// The policy does not keep such a value (an absence of unknown age).
+    /// Such a value is not kept: an absence of unknown age, or a lifetime of zero.
     NotKept,
     /// L2 could not be reached.
     Unreachable,
@@ -50,7 +50,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let body = self.encode(&loaded)?;
         let granted = grant.as_ref().map_or(Position::ZERO, |grant| grant.as_of);
         let mut entry = self.entry(attempt, loaded, granted, ttl)?;
-        let not_kept = as_of == AsOf::Unknown && entry.value.is_none();
+        let not_kept = entry.ttl.is_zero() || as_of == AsOf::Unknown && entry.value.is_none();
         let outcome = match grant {
             _ if not_kept => FillOutcome::NotKept,
             None => FillOutcome::LeaseLost,
@@ -98,7 +98,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             .policy
             .lifetime
             .draw(loaded.value.is_none(), self.domain.random().share());
-        let ttl = ttl.unwrap_or(drawn);
+        let ttl = ttl.unwrap_or(drawn).min(TTL_MAX);
         let ttl = match loaded.as_of {
             AsOf::Unknown => ttl.min(UNKNOWN_TTL_MAX),
             _ => ttl,

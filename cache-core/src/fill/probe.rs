@@ -206,7 +206,7 @@ impl Drop for Grant {
             self.address.clone(),
             self.token,
         );
-        self.domain.run(async move {
+        self.domain.finish(async move {
             // Without an answer the lease ends by itself.
             let _ = remote.release(&address, token).await;
         });

@@ -16,6 +16,9 @@ pub struct Lifetime {
     pub jitter: f64,
 }
 
+/// The longest any entry may live: 30 days.
+pub const TTL_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// How long a value of [`AsOf::Unknown`](super::as_of::AsOf::Unknown) lives at
 /// most: nothing but this bounds how stale it can be.
 pub const UNKNOWN_TTL_MAX: Duration = Duration::from_secs(5);

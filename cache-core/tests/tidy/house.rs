@@ -89,9 +89,10 @@ fn machine_paths_in(file: &SourceFile) -> Vec<String> {
     breaches
 }
 
-/// Examples that do not fit on a screen.
+/// Examples that do not fit on a screen. A folder among them is a program, not an
+/// example to be read.
 pub(crate) fn examples(tree: &Tree) -> Vec<String> {
-    let is_example = |file: &&SourceFile| file.folders().any(|folder| folder == "examples");
+    let is_example = |file: &&SourceFile| file.folders().last() == Some("examples");
     let large = |file: &&SourceFile| file.text.lines().count() > EXAMPLE;
     let files = tree.files.iter().filter(is_example).filter(large);
     files

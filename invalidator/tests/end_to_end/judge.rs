@@ -103,7 +103,8 @@ impl Judge {
         }
     }
 
-    /// Ends the reading, and says what it came to in one line.
+    /// Ends the reading, and says what it came to in numbers: reads, those behind
+    /// their commit, the worst in microseconds, errors, those beyond the bound.
     pub(crate) async fn finish(&self, mut readers: JoinSet<()>) -> String {
         self.stop.store(true, Ordering::Relaxed);
         while readers.join_next().await.is_some() {}

@@ -34,7 +34,8 @@ pub(crate) async fn be(role: &str) {
             let mut parts = rest.splitn(3, '|');
             let mut next = || parts.next().expect("a socket, a bound and places");
             let (socket, bound, places) = (next(), next(), next());
-            read(Reader::agent(socket, &Places::unpack(places)).await, bound).await;
+            let postgres = Places::unpack(places).postgres;
+            read(Reader::agent(socket, "agent", &postgres).await, bound).await;
         }
         "agent" => {
             let (socket, places) = rest.split_once('|').expect("a socket and places");

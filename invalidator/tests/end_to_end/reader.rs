@@ -13,6 +13,7 @@ use cache_core::tier::redis::Deployment;
 use cache_core::wire::codec::Bincode;
 use cache_core::{Cache, DomainSettings, Policy, ReadThrough, Role};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio_postgres::Client;
 use tonic::transport::{Channel, Endpoint};
@@ -63,7 +64,17 @@ impl Places {
 #[derive(Clone)]
 pub(crate) enum Reader {
     Library(ReadThrough<u64>),
-    Agent(Box<CacheServiceClient<Channel>>, Arc<Client>),
+    Agent(Box<Caller>),
+}
+
+/// A caller of the agent, with its own connection to the source.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    client: CacheServiceClient<Channel>,
+    source: Arc<Client>,
+    cache: &'static str,
+    /// How many answers came from a tier.
+    pub(crate) hits: Arc<AtomicU64>,
 }
 
 impl Reader {
@@ -84,11 +95,15 @@ impl Reader {
         Self::Library(cache.read_through(load))
     }
 
-    pub(crate) async fn agent(socket: &str, places: &Places) -> Self {
+    pub(crate) async fn agent(socket: &str, cache: &'static str, postgres: &str) -> Self {
         let endpoint = Endpoint::from_shared(format!("unix://{socket}")).expect("a socket");
         let channel = endpoint.connect().await.expect("the agent listens");
-        let source = Arc::new(rows::connect(&places.postgres).await);
-        Self::Agent(Box::new(CacheServiceClient::new(channel)), source)
+        Self::Agent(Box::new(Caller {
+            client: CacheServiceClient::new(channel),
+            source: Arc::new(rows::connect(postgres).await),
+            cache,
+            hits: Arc::default(),
+        }))
     }
 
     /// The version of a row; errors in words.
@@ -99,56 +114,53 @@ impl Reader {
                 Ok(None) => Err("the row is gone".to_owned()),
                 Err(error) => Err(error.to_string()),
             },
-            Self::Agent(client, source) => {
-                let mut client = client.clone();
-                lease_loop(&mut client, source, row).await
-            }
+            Self::Agent(caller) => caller.clone().version(row).await,
         }
     }
 }
 
-/// What every caller of the agent does: use a hit, else load, and fill if this
-/// caller has the lease.
-async fn lease_loop(
-    client: &mut CacheServiceClient<Channel>,
-    source: &Client,
-    row: i64,
-) -> Result<u64, String> {
-    let request = GetRequest {
-        cache: "agent".to_owned(),
-        key: rows::key(row).into_bytes().into(),
-        ..GetRequest::default()
-    };
-    let (cache, key) = (request.cache.clone(), request.key.clone());
-    let got = client
-        .get(request)
-        .await
-        .map_err(|status| status.to_string())?;
-    let lease = match got.into_inner().result {
-        Some(Got::Hit(hit)) => {
-            let value = hit.entry.ok_or("a hit without an entry")?.value;
-            let text = std::str::from_utf8(&value).map_err(|e| e.to_string())?;
-            return text.parse().map_err(|_| format!("not a version: {text}"));
-        }
-        Some(Got::Negative(_)) => return Err("the row is gone".to_owned()),
-        Some(Got::Miss(miss)) => miss.lease,
-        None => return Err("an answer without a result".to_owned()),
-    };
-    let version = rows::version(source, row)
-        .await
-        .map_err(|e| e.to_string())?;
-    if let Some(lease) = lease {
-        let fill = FillRequest {
-            cache,
-            key,
-            lease_token: lease.token,
-            loaded: Some(Loaded::Value(version.to_string().into_bytes().into())),
-            options: None,
+impl Caller {
+    /// What every caller of the agent does: use a hit, else load, and fill if this
+    /// caller has the lease.
+    async fn version(&mut self, row: i64) -> Result<u64, String> {
+        let request = GetRequest {
+            cache: self.cache.to_owned(),
+            key: rows::key(row).into_bytes().into(),
+            ..GetRequest::default()
         };
-        client
-            .fill(fill)
+        let (cache, key) = (request.cache.clone(), request.key.clone());
+        let got = self
+            .client
+            .get(request)
             .await
             .map_err(|status| status.to_string())?;
+        let lease = match got.into_inner().result {
+            Some(Got::Hit(hit)) => {
+                self.hits.fetch_add(1, Ordering::Relaxed);
+                let value = hit.entry.ok_or("a hit without an entry")?.value;
+                let text = std::str::from_utf8(&value).map_err(|e| e.to_string())?;
+                return text.parse().map_err(|_| format!("not a version: {text}"));
+            }
+            Some(Got::Negative(_)) => return Err("the row is gone".to_owned()),
+            Some(Got::Miss(miss)) => miss.lease,
+            None => return Err("an answer without a result".to_owned()),
+        };
+        let version = rows::version(&self.source, row)
+            .await
+            .map_err(|e| e.to_string())?;
+        if let Some(lease) = lease {
+            let fill = FillRequest {
+                cache,
+                key,
+                lease_token: lease.token,
+                loaded: Some(Loaded::Value(version.to_string().into_bytes().into())),
+                options: None,
+            };
+            self.client
+                .fill(fill)
+                .await
+                .map_err(|status| status.to_string())?;
+        }
+        Ok(version)
     }
-    Ok(version)
 }

@@ -5,6 +5,7 @@ use async_nats::jetstream::{self, Context};
 use cache_core::model::key::{Address, KeySpace};
 use cache_core::testkit::servers::nats::NatsServer;
 use cache_core::testkit::servers::redis::RedisServer;
+use cache_core::testkit::until::until_some;
 use cache_core::tier::redis::{Deployment, RedisRemote};
 use cache_core::tier::{Record, Remote};
 use cache_core::{Error, Key, Name, Tag};
@@ -114,7 +115,10 @@ impl World {
     }
 
     async fn floor_at(&self, address: &Address) -> (u32, u64) {
-        match self.remote.read(address).await.expect("Redis is up").record {
+        // After a restart of Redis the first read finds the old connection broken.
+        let read = || async { self.remote.read(address).await.ok() };
+        let reading = until_some(PATIENCE, "Redis answers", read).await;
+        match reading.expect("it does").record {
             Some(Record::Mark { floor }) => (floor.epoch, floor.offset),
             _ => (0, 0),
         }

@@ -84,9 +84,7 @@ fn a_good_file_is_read_with_its_defaults() {
     assert_eq!(read_settings(text), Ok(expected));
 }
 
-#[test]
-fn every_problem_is_shown_with_its_place_and_a_way_out() {
-    let text = r#"top = 1
+const WRONG: &str = r#"top = 1
 [source]
 straem = "hunter2"   # what follows the wrong key is not shown
 wait = "5 minutes"
@@ -98,7 +96,8 @@ create = "yes"
 keys = ["fine", "not fine", 7]
 on = ["insert", "delte"]
 "#;
-    let expected = r#"rules.toml:1:1: unknown key `top`
+
+const SHOWN: &str = r#"rules.toml:1:1: unknown key `top`
   |
 1 | top
   | ^^^
@@ -154,7 +153,10 @@ rules.toml:11:17: `on`: `delte` is not one of insert, delete
    = help: did you mean `delete`?
 
 10 problems in rules.toml"#;
-    assert_eq!(read_settings(text).unwrap_err(), expected);
+
+#[test]
+fn every_problem_is_shown_with_its_place_and_a_way_out() {
+    assert_eq!(read_settings(WRONG).unwrap_err(), SHOWN);
 }
 
 #[test]
