@@ -11,7 +11,9 @@ use std::time::Duration;
 
 /// Long enough that no lease and no record ends during a history.
 const LONG: Duration = Duration::from_secs(500);
-const KEYS: [&[u8]; 3] = [b"a", b"b", b"c"];
+/// Two keys of one bucket, so that one is absent while the other has moved the
+/// watermark, and a key of another.
+const KEYS: [&[u8]; 3] = [b"key-0", b"key-608", b"key-1"];
 
 /// One step of a history.
 #[derive(Clone, Debug)]

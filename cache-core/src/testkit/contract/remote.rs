@@ -271,13 +271,29 @@ async fn a_value_stays_only_if_it_is_young_enough(remote: &impl Remote) {
 }
 
 async fn an_old_event_never_lowers_a_floor(remote: &impl Remote) {
-    begin(remote, 9).await;
+    begin(remote, 1).await;
+    // Another key of the bucket moves its watermark, and nothing else.
+    let (moved, absent) = ("key-0", "key-608");
+    assert_eq!(address(moved).bucket, address(absent).bucket);
+    apply(remote, moved, Some(at(9))).await;
+    assert_eq!(
+        lease(remote, absent, 1).await,
+        granted(9),
+        "absence is no permission"
+    );
+    remote
+        .release(&address(absent), Token(1))
+        .await
+        .expect("L2 answers");
+    let (moved, absent) = ("key-1", "key-126");
+    assert_eq!(address(moved).bucket, address(absent).bucket);
+    apply(remote, moved, Some(at(9))).await;
     let done = Applied::Done {
         position: at(2),
         floor: at(9),
     };
     assert_eq!(
-        apply(remote, "absent", Some(at(2))).await,
+        apply(remote, absent, Some(at(2))).await,
         done,
         "the bucket's floor"
     );
