@@ -7,7 +7,7 @@ use crate::dead_letter::JetStreamLetters;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::pipeline::{Pipeline, PipelineSettings};
-use crate::source::{Link, Source, check_continuity};
+use crate::source::{Backlog, Link, Source, check_continuity};
 use crate::watch::{NotReady, Watch};
 use cache_core::metrics::Metrics as DomainMetrics;
 use cache_core::model::key::{Address, Bucket};
@@ -33,6 +33,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct App {
     source: Source,
+    /// How far everything was before anything was read.
+    first: Backlog,
     domain: Arc<Domain>,
     letters: JetStreamLetters,
     rules: RulesFile,
@@ -72,8 +74,9 @@ impl App {
                 "Always 1; the version is a label",
                 build,
             );
+        let first = source.backlog().await?;
         // Everything up to here is answered for, so it is announced.
-        let from = source.position(source.backlog().await?.done);
+        let from = source.position(first.done);
         let domain = connect::open_from(&service.domain, Role::Invalidator, observer, from).await?;
         let heard = highest_in_l2(&domain).await?;
         // In this order: others go on meanwhile, and L2 is never ahead of a stream
@@ -81,6 +84,7 @@ impl App {
         check_continuity(&rules.source, heard, source.backlog().await?.last)?;
         Ok(Self {
             source,
+            first,
             domain,
             letters,
             drain: service.drain,
@@ -140,6 +144,7 @@ impl App {
             metrics: self.metrics.clone(),
             announcer: self.domain.announcer().clone(),
             caches: self.rules.rules.caches(),
+            first: self.first,
             not_ready: self.not_ready.clone(),
         }
     }

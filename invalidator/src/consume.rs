@@ -34,6 +34,10 @@ pub struct Puller {
     asked: usize,
     /// When the request is surely over.
     asked_until: Instant,
+    /// The last event that was ever delivered.
+    highest: u64,
+    /// A first delivery came out of order: this may be another stream.
+    in_doubt: bool,
 }
 
 impl Puller {
@@ -51,6 +55,8 @@ impl Puller {
         let mut connected = source.link.connected.clone();
         connected.mark_unchanged();
         Ok(Self {
+            highest: source.consumer.cached_info().delivered.stream_sequence,
+            in_doubt: false,
             source,
             inbox,
             events,
@@ -108,6 +114,27 @@ impl Puller {
         }
     }
 
+    /// New events come in order. One that does not is of a consumer that lost its
+    /// memory, which is harmless, or of a stream made anew under the same name:
+    ///
+    /// 1. the stream is deleted, and the consumer with it;
+    /// 2. somebody makes both again, for example an instance that starts;
+    /// 3. the request that this instance left with the old consumer is answered by
+    ///    the new one, from position 1 on, where L2 would take it for old.
+    async fn resolve_doubt(&mut self) -> Result<(), Error> {
+        while self.in_doubt {
+            match self.source.backlog().await {
+                Ok(_) => self.in_doubt = false,
+                Err(error) if error.kind() == Kind::Mismatch => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "whether this is still the same stream is not known");
+                    sleep(REFUSED_PAUSE).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The consumer may be gone, or JetStream not up yet after a restart.
     async fn reopen(&mut self) -> Result<(), Error> {
         match self.source.reopen().await {
@@ -120,7 +147,7 @@ impl Puller {
         }
     }
 
-    fn delivery(&self, message: async_nats::Message) -> Option<Delivery> {
+    fn delivery(&mut self, message: async_nats::Message) -> Option<Delivery> {
         let message = Message {
             message,
             context: self.source.link.context.clone(),
@@ -141,6 +168,8 @@ impl Puller {
                 return None;
             }
         };
+        self.in_doubt |= attempt == 1 && sequence <= self.highest;
+        self.highest = self.highest.max(sequence);
         let (message, acker) = message.split();
         Some(Delivery {
             subject: message.subject.into_string(),
@@ -197,6 +226,8 @@ impl Deliveries for Puller {
                 }
             }
             if !taken.is_empty() {
+                // Cut off here, the events come again after `ack_wait`.
+                self.resolve_doubt().await?;
                 return Ok(taken);
             }
         }
@@ -207,7 +238,8 @@ impl Deliveries for Puller {
         // comes again after `ack_wait`.
         let _ = self.events.unsubscribe().await;
         while let Some(Some(message)) = self.events.next().now_or_never() {
-            if let Some(delivery) = is_event(&message).then(|| self.delivery(message)).flatten() {
+            let event = is_event(&message).then(|| self.delivery(message));
+            if let Some(delivery) = event.flatten() {
                 let _ = delivery.receipt.give_back(Duration::ZERO).await;
             }
         }

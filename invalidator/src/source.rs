@@ -6,7 +6,7 @@ use async_nats::jetstream::consumer::{AckPolicy, PullConsumer};
 use async_nats::jetstream::context::{Context, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, Info, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, ErrorCode};
-use async_nats::{Client, Event, ServerAddr};
+use async_nats::{Client, Event};
 use cache_core::bus::nats;
 use cache_core::model::position::Position;
 use cache_core::{Error, Kind};
@@ -78,6 +78,8 @@ pub struct Backlog {
     pub pending: u64,
     /// Events given, and not answered for.
     pub ack_pending: u64,
+    /// The last event that any instance was given.
+    pub given: u64,
     /// Every event up to this one is done.
     pub done: u64,
     /// The oldest event that the stream still has.
@@ -93,15 +95,7 @@ impl Link {
     /// [`Kind::Invalid`] for addresses that cannot be read, [`Kind::Unavailable`]
     /// when no server answers.
     pub async fn connect(urls: &str, name: &str) -> Result<Self, Error> {
-        let parse = |url: &str| url.trim().parse::<ServerAddr>();
-        let servers: Vec<_> = urls
-            .split(',')
-            .map(parse)
-            .collect::<Result<_, _>>()
-            .map_err(|_| {
-                Error::new(Kind::Invalid, "reading the address of NATS", "`url`")
-                    .hint("write it as nats://host:4222, several separated by commas")
-            })?;
+        let servers = nats::servers(urls)?;
         let (count, connected) = watch::channel(0);
         let client = nats::options()
             .name(name)
@@ -187,6 +181,7 @@ impl Source {
         Ok(Backlog {
             pending: consumer.num_pending,
             ack_pending: consumer.num_ack_pending as u64,
+            given: consumer.delivered.stream_sequence,
             done: consumer.ack_floor.stream_sequence,
             first: stream.state.first_sequence,
             last: stream.state.last_sequence,

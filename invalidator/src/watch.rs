@@ -30,6 +30,8 @@ pub struct Watch {
     pub announcer: Arc<Announcer>,
     /// Every cache that an event may be about.
     pub caches: Vec<Name>,
+    /// How far everything was before this instance read anything.
+    pub first: Backlog,
     /// Where it says that the stream does not answer.
     pub not_ready: NotReady,
 }
@@ -39,19 +41,22 @@ impl Watch {
     pub async fn run(self) -> Error {
         let mut tick = interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut before = self.first;
         let mut cleared = 0;
         loop {
             tick.tick().await;
             match self.source.backlog().await {
-                Ok(backlog) => {
-                    self.metrics.backlog(backlog.pending, backlog.ack_pending);
+                Ok(now) => {
+                    self.metrics.backlog(now.pending, now.ack_pending);
                     *self.not_ready.write() = None;
                     let filtered = self.source.settings.filter.is_some();
-                    if let Some(lost) = lost_up_to(&backlog, cleared, filtered)
+                    if let Some(lost) = lost_up_to(&before, &now, cleared)
+                        && !filtered
                         && self.clear_all(lost).await
                     {
                         cleared = lost;
                     }
+                    before = now;
                 }
                 Err(error) if error.kind() == Kind::Mismatch => return error,
                 Err(error) => {
@@ -86,67 +91,65 @@ impl Watch {
     }
 }
 
-/// The last of the events that the stream dropped although they were not answered
-/// for, if there are any that are not `cleared` yet.
+/// The last event that the stream dropped although it was not read, or not answered
+/// for, if there is one that is not `cleared` yet.
 ///
-/// Behind a filter nobody can tell: dropped events may have been about something
-/// else, and clearing everything again and again would be worse. An event that is
-/// late, but in hand, can look lost too; that clears once more than needed.
-pub fn lost_up_to(backlog: &Backlog, cleared: u64, filtered: bool) -> Option<u64> {
-    let lost = backlog.first.checked_sub(1)?;
-    (!filtered && lost > backlog.done.max(cleared)).then_some(lost)
+/// What the consumer has done is looked at as it was `before`: by now it may have
+/// gone on behind the gap, and what it was given since then would hide what it was
+/// not. An event that was given, done and dropped between two looks is taken for a
+/// lost one; that clears once more than needed, with streams that keep next to
+/// nothing. Behind a filter nobody can tell: the dropped events may have been about
+/// something else.
+pub fn lost_up_to(before: &Backlog, now: &Backlog, cleared: u64) -> Option<u64> {
+    let dropped = now.first.checked_sub(1)?;
+    let unread = dropped > before.given;
+    let unanswered = dropped > now.done.max(before.done);
+    (dropped > cleared && (unread || unanswered)).then_some(dropped)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn backlog(done: u64, first: u64, last: u64) -> Backlog {
+    fn backlog(given: u64, done: u64, first: u64) -> Backlog {
         Backlog {
             pending: 0,
             ack_pending: 0,
+            given,
             done,
             first,
-            last,
+            last: 99,
         }
+    }
+
+    /// Two looks at a consumer that does nothing between them.
+    fn at_rest(given: u64, done: u64, first: u64, cleared: u64) -> Option<u64> {
+        lost_up_to(
+            &backlog(given, done, first),
+            &backlog(given, done, first),
+            cleared,
+        )
     }
 
     #[test]
     fn dropped_events_are_lost_only_if_nobody_was_done_with_them() {
+        assert_eq!(at_rest(0, 0, 1, 0), None, "all still there");
+        assert_eq!(at_rest(0, 0, 0, 0), None, "an empty stream");
+        assert_eq!(at_rest(9, 9, 10, 0), None, "dropped after they were done");
+        assert_eq!(at_rest(4, 4, 8, 0), Some(7), "5 to 7 were not read");
+        assert_eq!(at_rest(9, 4, 8, 0), Some(7), "5 to 7 were not answered for");
+        assert_eq!(at_rest(4, 4, 8, 7), None, "cleared for that already");
+        assert_eq!(at_rest(4, 4, 9, 7), Some(8), "one more is gone");
+    }
+
+    #[test]
+    fn a_consumer_that_went_on_behind_the_gap_does_not_hide_it() {
+        let now = backlog(10, 10, 8);
+        assert_eq!(lost_up_to(&backlog(4, 4, 1), &now, 0), Some(7));
         assert_eq!(
-            lost_up_to(&backlog(0, 1, 9), 0, false),
+            lost_up_to(&backlog(7, 7, 1), &now, 0),
             None,
-            "all still there"
-        );
-        assert_eq!(
-            lost_up_to(&backlog(0, 0, 0), 0, false),
-            None,
-            "an empty stream"
-        );
-        assert_eq!(
-            lost_up_to(&backlog(9, 10, 9), 0, false),
-            None,
-            "dropped after they were done"
-        );
-        assert_eq!(
-            lost_up_to(&backlog(4, 8, 9), 0, false),
-            Some(7),
-            "5 to 7 were not read"
-        );
-        assert_eq!(
-            lost_up_to(&backlog(4, 8, 9), 7, false),
-            None,
-            "cleared for that already"
-        );
-        assert_eq!(
-            lost_up_to(&backlog(4, 9, 9), 7, false),
-            Some(8),
-            "one more is gone"
-        );
-        assert_eq!(
-            lost_up_to(&backlog(4, 8, 9), 0, true),
-            None,
-            "nobody can tell"
+            "7 had been done before"
         );
     }
 }

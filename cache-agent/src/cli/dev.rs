@@ -1,13 +1,14 @@
 //! `cache-agent dev`: says where everything is and what to try next.
 
 use crate::app::VERSION;
-use crate::cli::exit::{self, Exit, fail};
+use crate::cli::exit::{self, fail};
 use crate::config::Drain;
 use crate::demo::{CACHE, ROWS};
 use crate::dev;
 use crate::listen::{self, Doors, ListenError, UnixDoor};
 use cache_core::clock::SystemClock;
 use cache_core::config::units::parse_duration;
+use cache_core::ops::exit::Exit;
 use cache_core::ops::shutdown::Signals;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};

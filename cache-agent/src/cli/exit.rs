@@ -1,54 +1,12 @@
-//! How the process ends, and the code that says so.
+//! How serving ends, and what is said of it.
 
 use crate::app::App;
 use crate::config::Drain;
 use crate::listen::{Doors, ListenError};
-use cache_core::ops::shutdown::{Asked, Signals};
-use cache_core::{Error, Kind};
+use cache_core::ops::exit::Exit;
+use cache_core::ops::shutdown::Signals;
 use std::fmt::Display;
-use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
-
-/// How the process ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// As it was asked to.
-    Done,
-    /// Something failed.
-    Failed,
-    /// The arguments or the configuration are wrong.
-    Usage,
-    /// A check found problems.
-    Problems,
-    /// Redis or NATS cannot be reached.
-    Unreachable,
-    /// At once, by a second signal.
-    Killed(Asked),
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Failed => 1,
-            Exit::Usage => 2,
-            Exit::Problems => 3,
-            Exit::Unreachable => 4,
-            Exit::Killed(Asked(code)) => code,
-        })
-    }
-}
-
-impl From<&Error> for Exit {
-    fn from(error: &Error) -> Self {
-        match error.kind() {
-            Kind::Unavailable => Self::Unreachable,
-            // An address or a policy that cannot be: the file is wrong.
-            Kind::Invalid | Kind::Mismatch => Self::Usage,
-            _ => Self::Failed,
-        }
-    }
-}
 
 impl From<&ListenError> for Exit {
     fn from(_: &ListenError) -> Self {

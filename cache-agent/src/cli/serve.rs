@@ -1,10 +1,11 @@
 //! `cache-agent serve` and `cache-agent check`.
 
 use crate::app::App;
-use crate::cli::exit::{self, Exit, fail};
+use crate::cli::exit::{self, fail};
 use crate::config::{self, Config, Listen, Start};
 use crate::listen::{self, Doors, ListenError, UnixDoor};
 use cache_core::clock::SystemClock;
+use cache_core::ops::exit::Exit;
 use cache_core::ops::shutdown::Signals;
 use std::net::SocketAddr;
 use std::path::Path;

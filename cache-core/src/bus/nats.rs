@@ -6,7 +6,7 @@ use super::{Bus, BusError, Heard, Subscription};
 use crate::error::{Error, Kind};
 use crate::model::key::Name;
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, Subscriber};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subscriber};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -38,7 +38,8 @@ impl NatsBus {
     /// Connects to `urls` (comma-separated) and speaks on `prefix.bus.domain`.
     ///
     /// # Errors
-    /// [`Kind::Unavailable`] when no server answers.
+    /// [`Kind::Invalid`] for what is no address, [`Kind::Unavailable`] when no
+    /// server answers.
     pub async fn connect(urls: &str, prefix: &str, domain: &Name) -> Result<Self, Error> {
         let (lost, _) = broadcast::channel(64);
         let teller = lost.clone();
@@ -56,7 +57,7 @@ impl NatsBus {
                 }
                 std::future::ready(())
             })
-            .connect(urls)
+            .connect(servers(urls)?)
             .await
             .map_err(|error| unreachable_at(urls, error))?;
         Ok(Self {
@@ -65,6 +66,22 @@ impl NatsBus {
             lost,
         })
     }
+}
+
+/// Reads addresses separated by commas.
+///
+/// # Errors
+/// [`Kind::Invalid`] for what is no address.
+pub fn servers(urls: &str) -> Result<Vec<ServerAddr>, Error> {
+    let parse = |url: &str| url.trim().parse::<ServerAddr>();
+    urls.split(',')
+        .map(parse)
+        .collect::<Result<_, _>>()
+        .map_err(|_| {
+            // Not the text itself: it may hold a password.
+            Error::new(Kind::Invalid, "reading the address of NATS", "`url`")
+                .hint("write it as nats://host:4222, several separated by commas")
+        })
 }
 
 /// Connection options that notice a dead server within seconds.

@@ -123,9 +123,12 @@ impl Heart {
                 }
                 Ok(Beaten::Raised(watermark)) => {
                     self.horizon.raise(beat.bucket, watermark.applied);
-                    self.observer.observe(&Event::BucketRaised {
-                        bucket: beat.bucket,
-                    });
+                    // A bucket of which nothing was known is new, not damaged.
+                    if beat.known > Position::ZERO {
+                        self.observer.observe(&Event::BucketRaised {
+                            bucket: beat.bucket,
+                        });
+                    }
                     raised.push(Invalidation {
                         target: Target::Bucket(beat.bucket),
                         position: watermark.floor,

@@ -2,5 +2,6 @@
 //! admin listener.
 
 pub mod admin;
+pub mod exit;
 pub mod shutdown;
 pub mod telemetry;

@@ -29,6 +29,7 @@ const CACHE_CORE: Floors = Floors {
         ("flight/mod.rs", 0),
         ("manual.rs", 0),
         ("ops/", 0),
+        ("ops/exit.rs", 1),
         ("strategy/mod.rs", 0),
         ("guard/mod.rs", 0),
         ("model/lifetime.rs", 0),

@@ -1,7 +1,8 @@
 //! `invalidator check`.
 
-use crate::cli::exit::{Exit, read, say};
+use crate::cli::exit::{read, say};
 use crate::config;
+use cache_core::ops::exit::Exit;
 use std::path::PathBuf;
 
 /// The arguments of `check`.

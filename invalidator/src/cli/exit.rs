@@ -1,53 +1,10 @@
-//! How the process ends, and the code that says so.
+//! What the commands share: how they read files, speak and complain.
 
 use cache_core::config::report::Report;
-use cache_core::ops::shutdown::Asked;
-use cache_core::{Error, Kind};
+use cache_core::ops::exit::Exit;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::ExitCode;
-
-/// How the process ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// As it was asked to.
-    Done,
-    /// Something failed.
-    Failed,
-    /// The arguments or the configuration are wrong.
-    Usage,
-    /// A check found problems.
-    Problems,
-    /// Redis or NATS cannot be reached.
-    Unreachable,
-    /// At once, by a second signal.
-    Killed(Asked),
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Failed => 1,
-            Exit::Usage => 2,
-            Exit::Problems => 3,
-            Exit::Unreachable => 4,
-            Exit::Killed(Asked(code)) => code,
-        })
-    }
-}
-
-impl From<&Error> for Exit {
-    fn from(error: &Error) -> Self {
-        match error.kind() {
-            Kind::Unavailable => Self::Unreachable,
-            // An address, an epoch or a name that cannot be: a file is wrong.
-            Kind::Invalid | Kind::Mismatch => Self::Usage,
-            _ => Self::Failed,
-        }
-    }
-}
 
 /// Says what went wrong.
 pub fn complain(error: &dyn Display) {

@@ -1,9 +1,10 @@
 //! `invalidator explain`.
 
-use crate::cli::exit::{Exit, complain, read, say};
+use crate::cli::exit::{complain, read, say};
 use crate::config;
 use crate::explain::explain;
 use crate::format::detect::EVENT_BYTES_MAX;
+use cache_core::ops::exit::Exit;
 use std::io::{self, Read};
 use std::path::PathBuf;
 

@@ -1,10 +1,11 @@
 //! `invalidator serve`.
 
 use crate::app::App;
-use crate::cli::exit::{Exit, complain, read};
+use crate::cli::exit::{complain, read};
 use crate::config::{self, Service};
 use cache_core::Error;
 use cache_core::config::overrides::{Given, Override};
+use cache_core::ops::exit::Exit;
 use cache_core::ops::shutdown::Signals;
 use std::path::PathBuf;
 use tokio::net::TcpListener;

@@ -71,6 +71,39 @@ async fn a_stream_made_anew_ends_the_run_and_needs_a_new_epoch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_request_does_not_read_on_in_a_stream_made_anew() {
+    let world = World::start().await;
+    let running = world.run(RULES).await;
+    world.publish(&[update(1), update(1), update(1)]).await;
+    until("all three are done", || world.all_done()).await;
+    let context = world.jetstream().await;
+    context.delete_stream("CDC").await.expect("it was there");
+    let stream = context
+        .create_stream(short_stream(-1))
+        .await
+        .expect("NATS is up");
+    let durable = async_nats::jetstream::consumer::pull::Config {
+        durable_name: Some("invalidator".to_owned()),
+        ..Default::default()
+    };
+    let mut consumer = stream.create_consumer(durable).await.expect("NATS is up");
+    world.publish(&[update(1)]).await;
+    let error = running
+        .task
+        .await
+        .expect("no panic")
+        .expect_err("it cannot go on");
+    assert_eq!(error.kind(), Kind::Mismatch);
+    let done = consumer
+        .info()
+        .await
+        .expect("NATS is up")
+        .ack_floor
+        .stream_sequence;
+    assert_eq!(done, 0, "the event waits for an instance in the new epoch");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_is_not_there_is_named() {
     let world = World::start().await;
     let rules = "[source]\nstream = 'NOPE'\n[native]\ncaches = ['users']\n";

@@ -97,16 +97,7 @@ async fn the_same_event_refused_by_two_instances_is_one_letter() {
     until("it is done", || world.all_done()).await;
     first.stop().await;
     // The consumer is forgotten, and with it that the event was done.
-    let stream = world
-        .jetstream()
-        .await
-        .get_stream("CDC")
-        .await
-        .expect("the stream");
-    stream
-        .delete_consumer("invalidator")
-        .await
-        .expect("it was there");
+    world.forget_consumer().await;
     let second = world.run(RULES).await;
     until("it is done again", || world.all_done()).await;
     second.stop().await;

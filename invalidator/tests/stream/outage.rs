@@ -26,16 +26,7 @@ async fn it_goes_on_when_somebody_deleted_its_consumer() {
     let running = world.run(RULES).await;
     world.publish(&[update(1)]).await;
     until("the first is done", || world.all_done()).await;
-    let stream = world
-        .jetstream()
-        .await
-        .get_stream("CDC")
-        .await
-        .expect("the stream");
-    stream
-        .delete_consumer("invalidator")
-        .await
-        .expect("it was there");
+    world.forget_consumer().await;
     world.publish(&[update(2)]).await;
     until("the second is done", async || {
         world.floor(2).await == (0, 2)
@@ -57,8 +48,9 @@ async fn events_wait_for_a_redis_that_is_away() {
     world.redis.restart().await.expect("it comes back");
     until("they are done", || world.all_done()).await;
     running.stop().await;
-    assert_eq!(world.floor(2).await, (0, 2));
-    assert_eq!(world.floor(3).await, (0, 3));
+    // Higher where the heartbeat found the bucket empty first, and raised it.
+    assert!(world.floor(2).await >= (0, 2));
+    assert!(world.floor(3).await >= (0, 3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

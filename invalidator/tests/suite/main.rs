@@ -7,5 +7,6 @@ mod mapping;
 mod pipeline;
 mod rules;
 mod settings;
+mod stream;
 mod trouble;
 mod world;
