@@ -31,7 +31,7 @@ impl Tick {
 
 /// Time, handed in so that tests turn it by hand.
 ///
-/// Decisions about coherence use [`Clock::now`] only. [`Clock::wall`] dates
+/// Decisions about coherence use [`Clock::now`] only. [`Clock::wall_ms`] dates
 /// entries and lag for people and for the TTL backstop.
 pub trait Clock: Send + Sync + fmt::Debug + 'static {
     /// Monotonic time: never goes back, not shared between processes.
