@@ -60,10 +60,28 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             entry.as_of = as_of;
         }
         let held = self.held(attempt, entry, body.len());
-        if let FillOutcome::Stored(_) = outcome {
+        if let FillOutcome::Stored(stored) = outcome
+            && self.vouches(attempt, as_of, stored)
+        {
             self.keep(attempt, &held);
         }
         Ok((held, outcome))
+    }
+
+    /// Whether what L2 stored may go into L1 at once. A value from the primary may:
+    /// it holds all that this process knew before it was read. For a replica's value
+    /// L2's floor vouches, and L2 may just have lost it:
+    ///
+    /// 1. this process hears of change 27, and a replica is still at 26
+    /// 2. L2 fails over and forgets the floor 27
+    /// 3. L2 takes the fill as of 26, which this process must not serve
+    ///
+    /// Read back from L2, the value is as good as its bucket's watermark.
+    fn vouches(&self, attempt: &Attempt, read_at: AsOf, stored: Position) -> bool {
+        match read_at {
+            AsOf::Position(_) => stored >= attempt.known.applied(attempt.address.bucket),
+            AsOf::Leased | AsOf::Unknown => true,
+        }
     }
 
     fn encode(&self, loaded: &Loaded<V>) -> Result<Bytes, Error> {
@@ -113,8 +131,15 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                 ),
             );
         }
+        // What this process knew before it read the primary, the primary held. A
+        // replica may be behind that, and says itself how far it has come.
         let stamp = |tag: Tag| Stamp {
-            as_of: attempt.known.as_of(self.space.tag_hash(&tag).bucket()),
+            as_of: match loaded.as_of {
+                AsOf::Position(position) => position,
+                AsOf::Leased | AsOf::Unknown => {
+                    attempt.known.as_of(self.space.tag_hash(&tag).bucket())
+                }
+            },
             tag,
         };
         Ok(Entry {
@@ -139,8 +164,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     ) -> FillOutcome {
         // A tag may have been invalidated during the load; then nobody would be
         // served this value, and the lease is better given back.
-        let believe = self.domain.trust().holds(self.domain.clock().now());
-        if !self.tags.admits(&entry.stamps, believe).await {
+        if !self.tags_admit(&entry.stamps).await {
             self.leased(LeaseOutcome::Superseded);
             return FillOutcome::Superseded;
         }

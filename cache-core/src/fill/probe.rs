@@ -3,9 +3,11 @@
 use super::{Ask, Attempt, Served, Tiers};
 use crate::domain::Domain;
 use crate::event::{Event, LeaseOutcome, Tier};
-use crate::model::key::Address;
+use crate::model::entry::Stamp;
+use crate::model::key::{Address, Bucket};
 use crate::model::position::Position;
 use crate::tier::l1::Held;
+use crate::tier::tags::Admission;
 use crate::tier::{Leased, Reading, Record, Token};
 use crate::wire::envelope::{self, Label, Unreadable};
 use std::sync::Arc;
@@ -94,8 +96,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             return Worth::Distrusted;
         };
         if !self.domain.horizon().admits(bucket, &watermark) {
-            self.observe(Event::BucketBehind { bucket });
-            self.domain.report_behind(bucket);
+            self.behind(bucket);
             return Worth::Distrusted;
         }
         if reading.garbage {
@@ -118,8 +119,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         if as_of < ask.at_least || expired {
             return Worth::Nothing(Some(as_of));
         }
-        let believe = self.domain.trust().holds(self.domain.clock().now());
-        if !self.tags.admits(&entry.stamps, believe).await {
+        if !self.tags_admit(&entry.stamps).await {
             return Worth::Nothing(Some(as_of));
         }
         let encoded = body.len();
@@ -156,6 +156,25 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             Ok(Leased::Present) => Leasing::Present,
             Ok(Leased::NoWatermark) | Err(_) => Leasing::None,
         }
+    }
+
+    /// Whether the tags of a value that is not in L1 allow it.
+    pub(crate) async fn tags_admit(&self, stamps: &[Stamp]) -> bool {
+        let believe = self.domain.trust().holds(self.domain.clock().now());
+        match self.tags.admits(stamps, believe).await {
+            Admission::Admitted => true,
+            Admission::Refused => false,
+            Admission::Behind(bucket) => {
+                self.behind(bucket);
+                false
+            }
+        }
+    }
+
+    /// A bucket is behind what this process heard: it is not believed, and mended.
+    fn behind(&self, bucket: Bucket) {
+        self.observe(Event::BucketBehind { bucket });
+        self.domain.report_behind(bucket);
     }
 
     pub(crate) fn label(&self, attempt: &Attempt) -> Label {

@@ -113,6 +113,11 @@ impl Default for Horizon {
 }
 
 impl Snapshot {
+    /// The highest position heard of in a bucket.
+    pub fn applied(&self, bucket: Bucket) -> Position {
+        self.0.applied[bucket.index()]
+    }
+
     /// How far `bucket` was known. A heartbeat's position counts for every
     /// bucket: the changes up to it were committed before it was sent.
     pub fn as_of(&self, bucket: Bucket) -> Position {

@@ -77,10 +77,16 @@ impl MemoryRemote {
         )
     }
 
-    /// Goes back to an image, as a failover to a lagging replica does.
+    /// Goes back to an image, as a restart with an old snapshot does.
     pub fn go_back_to(&self, image: &Image) {
-        for (shelf, then) in self.buckets.iter().zip(&image.0) {
-            *shelf.lock() = then.clone();
+        self.go_back_in(Bucket::all(), image);
+    }
+
+    /// The same for some buckets, as the failover of one shard to a lagging
+    /// replica does.
+    pub fn go_back_in(&self, buckets: impl IntoIterator<Item = Bucket>, image: &Image) {
+        for bucket in buckets {
+            *self.shelf(bucket) = image.0[bucket.index()].clone();
         }
     }
 

@@ -9,7 +9,7 @@ use super::{Applied, Invalidate, Record, Remote};
 use crate::guard::fence::{Fence, Ticket};
 use crate::guard::horizon::Horizon;
 use crate::model::entry::Stamp;
-use crate::model::key::{KeyHash, KeySpace};
+use crate::model::key::{Bucket, KeyHash, KeySpace};
 use crate::model::position::Position;
 use crate::model::tag::Tag;
 use parking_lot::RwLock;
@@ -22,6 +22,17 @@ use std::time::Duration;
 pub const TAG_KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The most floors kept in one process; above it, all are forgotten and read anew.
 const FLOORS_MAX: usize = 65_536;
+
+/// What the floors of an entry's tags say about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It may be served.
+    Admitted,
+    /// A floor is above its stamp, or L2 cannot say.
+    Refused,
+    /// A tag's bucket is behind what this process heard, and cannot be believed.
+    Behind(Bucket),
+}
 
 /// The floors of the tags of one cache, as far as this process knows them.
 #[derive(Debug)]
@@ -67,26 +78,32 @@ impl TagFloors {
 
     /// Whether the stamps pass. With `believe`, what is known here counts: this
     /// process would have heard of a change. Without, L2 is asked for every tag.
-    pub async fn admits(&self, stamps: &[Stamp], believe: bool) -> bool {
+    pub async fn admits(&self, stamps: &[Stamp], believe: bool) -> Admission {
         if believe && let Some(answer) = self.admits_known(stamps) {
-            return answer;
+            return answer.into();
         }
         let floors = stamps.iter().map(|stamp| self.floor(&stamp.tag));
         let floors = futures_util::future::join_all(floors).await;
-        let mut pairs = stamps.iter().zip(floors);
-        pairs.all(|(stamp, floor)| floor.is_some_and(|floor| stamp.as_of >= floor))
+        let pairs = stamps.iter().zip(floors);
+        let answers = pairs.map(|(stamp, floor)| match floor {
+            Ok(floor) => (stamp.as_of >= floor).into(),
+            Err(doubt) => doubt,
+        });
+        // Whatever the others say, a bucket that is behind is worth telling of.
+        answers.fold(Admission::Admitted, Admission::and)
     }
 
-    /// Asks L2 for a tag's floor, and makes sure that it has one; `None` when L2
-    /// cannot say.
-    async fn floor(&self, tag: &Tag) -> Option<Position> {
+    /// Asks L2 for a tag's floor, and makes sure that it has one.
+    async fn floor(&self, tag: &Tag) -> Result<Position, Admission> {
         let hash = self.space.tag_hash(tag);
         let address = self.space.tag_address(tag);
         let ticket = self.fence.ticket(hash);
-        let reading = self.remote.read(&address).await.ok()?;
-        let watermark = reading.watermark?;
-        if !self.horizon.admits(address.bucket, &watermark) {
-            return None;
+        let bucket = address.bucket;
+        let reading = self.remote.read(&address).await;
+        let reading = reading.map_err(|_| Admission::Refused)?;
+        let watermark = reading.watermark.ok_or(Admission::Refused)?;
+        if !self.horizon.admits(bucket, &watermark) {
+            return Err(Admission::Behind(bucket));
         }
         let floor = match reading.record {
             Some(Record::Mark { floor }) => floor,
@@ -98,9 +115,9 @@ impl TagFloors {
                     position: Some(Position::ZERO),
                     keep: TAG_KEEP,
                 };
-                match self.remote.apply(vec![ensure]).await.pop()? {
-                    Ok(Applied::Done { floor, .. }) => floor,
-                    _ => return None,
+                match self.remote.apply(vec![ensure]).await.pop() {
+                    Some(Ok(Applied::Done { floor, .. })) => floor,
+                    _ => return Err(Admission::Refused),
                 }
             }
         };
@@ -110,6 +127,26 @@ impl TagFloors {
             known.clear();
         }
         known.insert(hash, (floor, ticket));
-        Some(floor)
+        Ok(floor)
+    }
+}
+
+impl Admission {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Behind(bucket), _) | (_, Self::Behind(bucket)) => Self::Behind(bucket),
+            (Self::Admitted, Self::Admitted) => Self::Admitted,
+            _ => Self::Refused,
+        }
+    }
+}
+
+impl From<bool> for Admission {
+    fn from(admitted: bool) -> Self {
+        if admitted {
+            Self::Admitted
+        } else {
+            Self::Refused
+        }
     }
 }

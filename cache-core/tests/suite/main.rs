@@ -6,3 +6,4 @@ mod golden;
 mod herd;
 mod losses;
 mod paths;
+mod replica;

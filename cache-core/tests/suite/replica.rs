@@ -1,0 +1,194 @@
+//! Values read from a replica are as old as the replica, whatever this process and
+//! L2 have heard meanwhile; and buckets of tags are mended like buckets of keys.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cache_core::bus::memory::MemoryBus;
+use cache_core::clock::SystemClock;
+use cache_core::coherence::announce::Change;
+use cache_core::fill::offer::FillOutcome;
+use cache_core::model::as_of::AsOf;
+use cache_core::model::key::{Address, Key, KeySpace};
+use cache_core::model::position::Position;
+use cache_core::model::tag::Tag;
+use cache_core::source::Loaded;
+use cache_core::testkit::fleet::{Fleet, until_trusted};
+use cache_core::testkit::until::until;
+use cache_core::tier::memory::{Image, MemoryRemote};
+use cache_core::tier::{
+    Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Remote, RemoteError, Token,
+};
+use cache_core::wire::codec::Bincode;
+use cache_core::{Cache, Domain, FillTicket, Lookup, Name, Policy, Role};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A fleet of one, over an L2 that may fail over at the worst moment.
+struct World {
+    remote: Arc<FailsOver>,
+    domain: Arc<Domain>,
+    cache: Cache<u64>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let clock = Arc::new(SystemClock::new());
+        let remote = Arc::new(FailsOver {
+            inner: MemoryRemote::new(clock.clone()),
+            before_lease: Mutex::default(),
+        });
+        let fleet = Fleet::over(remote.clone(), Arc::new(MemoryBus::new()), clock);
+        let domain = fleet.join(Role::Member).await.expect("the bus is there");
+        until_trusted(&domain).await;
+        let policy = Policy::new("users").expect("a name");
+        let cache = Cache::open(&domain, policy, Bincode::default()).expect("a policy");
+        Self {
+            remote,
+            domain,
+            cache,
+        }
+    }
+
+    async fn announce(&self, change: Change) {
+        let done = self.domain.announce(change).await;
+        assert_eq!(done.ok(), Some(true), "L2 is there");
+    }
+
+    async fn ticket(&self) -> Box<FillTicket<u64>> {
+        match self.cache.get("k").await {
+            Ok(Lookup::Miss(ticket)) => ticket,
+            other => panic!("a miss was due: {other:?}"),
+        }
+    }
+
+    async fn row(&self) -> Option<u64> {
+        match self.cache.get("k").await {
+            Ok(Lookup::Hit(hit)) => Some(*hit),
+            _ => None,
+        }
+    }
+}
+
+fn users() -> Name {
+    Name::new("users").expect("a name")
+}
+
+fn team() -> Tag {
+    Tag::new("team:3").expect("a tag")
+}
+
+fn key() -> Key<'static> {
+    Key::new(b"k").expect("a key")
+}
+
+fn at(offset: u64) -> Position {
+    Position::new(0, offset, 0)
+}
+
+fn from_replica(offset: u64) -> Loaded<u64> {
+    Loaded::value(1).read_at(AsOf::Position(at(offset)))
+}
+
+#[tokio::test]
+async fn a_replicas_value_is_as_old_as_the_replica_for_its_tags() {
+    let world = World::new().await;
+    world
+        .announce(Change::tag(&users(), team(), Some(at(12))))
+        .await;
+    // This process knows of 12; the replica that it reads from does not.
+    let ticket = world.ticket().await;
+    let loaded = from_replica(11).tagged([team()]);
+    let (_, outcome) = ticket.fill(loaded, None).await.expect("it can be encoded");
+    assert_eq!(outcome, FillOutcome::Superseded);
+    assert_eq!(world.row().await, None);
+    let ticket = world.ticket().await;
+    let loaded = from_replica(12).tagged([team()]);
+    let (_, outcome) = ticket.fill(loaded, None).await.expect("it can be encoded");
+    assert_eq!(outcome, FillOutcome::Stored(at(12)));
+}
+
+#[tokio::test]
+async fn a_replicas_value_is_not_kept_after_l2_forgot_the_floor() {
+    let world = World::new().await;
+    let before = world.remote.inner.image();
+    world
+        .announce(Change::key(&users(), key(), Some(at(27))))
+        .await;
+    *world.remote.before_lease.lock() = Some(before);
+    let ticket = world.ticket().await;
+    let filled = ticket.fill(from_replica(26), None).await;
+    let (_, outcome) = filled.expect("it can be encoded");
+    assert_eq!(outcome, FillOutcome::Stored(at(26)), "L2 knows no better");
+    assert_eq!(world.row().await, None, "this process does");
+}
+
+#[tokio::test]
+async fn a_tag_in_a_bucket_that_lost_writes_is_mended_by_its_readers() {
+    let world = World::new().await;
+    let before = world.remote.inner.image();
+    world
+        .announce(Change::tag(&users(), team(), Some(at(5))))
+        .await;
+    let bucket = KeySpace::new(world.domain.name().clone(), users())
+        .tag_address(&team())
+        .bucket;
+    world.remote.inner.go_back_in([bucket], &before);
+    let works = || async {
+        if let Ok(Lookup::Miss(ticket)) = world.cache.get("k").await {
+            let loaded = Loaded::value(2).tagged([team()]);
+            ticket.fill(loaded, None).await.expect("it can be encoded");
+        }
+        world.row().await == Some(2)
+    };
+    until(Duration::from_secs(5), "values are stored again", works)
+        .await
+        .expect("within a heartbeat");
+}
+
+/// L2 in memory that goes back to an image just before it grants a lease.
+#[derive(Debug)]
+struct FailsOver {
+    inner: MemoryRemote,
+    before_lease: Mutex<Option<Image>>,
+}
+
+#[async_trait]
+impl Remote for FailsOver {
+    async fn read(&self, address: &Address) -> Result<Reading, RemoteError> {
+        self.inner.read(address).await
+    }
+
+    async fn lease(
+        &self,
+        address: &Address,
+        token: Token,
+        span: Duration,
+        refused: Option<Position>,
+    ) -> Result<Leased, RemoteError> {
+        if let Some(image) = self.before_lease.lock().take() {
+            self.inner.go_back_to(&image);
+        }
+        self.inner.lease(address, token, span, refused).await
+    }
+
+    async fn fill(&self, address: &Address, offer: Offer) -> Result<Filled, RemoteError> {
+        self.inner.fill(address, offer).await
+    }
+
+    async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError> {
+        self.inner.release(address, token).await
+    }
+
+    async fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>> {
+        self.inner.apply(batch).await
+    }
+
+    async fn agree(&self, terms: &[u8]) -> Result<Bytes, RemoteError> {
+        self.inner.agree(terms).await
+    }
+
+    async fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>> {
+        self.inner.beat(batch).await
+    }
+}
