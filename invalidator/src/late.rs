@@ -35,8 +35,9 @@ pub async fn run(
             }
             outbox.metrics.late(events.len());
             tokio::select! {
-                () = sleep(pause) => {}
+                biased;
                 () = give_up.cancelled() => break,
+                () = sleep(pause) => {}
             }
             outbox.keep(&mut events, ack_wait).await;
             let round = outbox.announce(&mut events).await;

@@ -117,6 +117,10 @@ impl Listener {
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                // The beat first: however much is heard, pings go out. And the
+                // same order each time, so that a simulated run can be repeated.
+                biased;
+                _ = beat.tick() => self.beat(&mut ear, &mut *subscription).await,
                 heard = subscription.next() => {
                     let Some(heard) = heard else { return Ok(()) };
                     self.hear(&mut ear, heard);
@@ -124,7 +128,6 @@ impl Listener {
                         ready.send_if_modified(|ready| !std::mem::replace(ready, true));
                     }
                 }
-                _ = beat.tick() => self.beat(&mut ear, &mut *subscription).await,
             }
             self.tell_of_trust(&mut ear);
         }

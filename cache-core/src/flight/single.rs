@@ -21,7 +21,7 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::sync::watch;
+use tokio::sync::SetOnce;
 
 /// The most callers that may wait for others in one cache.
 pub const WAITERS_MAX: usize = 65_536;
@@ -34,16 +34,12 @@ struct Identity {
     at_least: Position,
 }
 
-#[derive(Clone, Debug)]
-enum State<T> {
-    Running,
-    Done(T),
-    Abandoned,
-}
+/// How a flight ended: with what was found, or because its leader went away.
+type End<T> = Option<T>;
 
 /// The flights of one cache.
 pub struct Flights<T> {
-    shards: [Mutex<HashMap<Identity, watch::Receiver<State<T>>>>; SHARDS],
+    shards: [Mutex<HashMap<Identity, Arc<SetOnce<End<T>>>>>; SHARDS],
     waiters: AtomicUsize,
 }
 
@@ -63,13 +59,13 @@ pub struct Lead<T: Clone> {
     flights: Arc<Flights<T>>,
     shard: usize,
     identity: Identity,
-    state: watch::Sender<State<T>>,
+    end: Arc<SetOnce<End<T>>>,
 }
 
 /// A place among those who wait.
 pub struct Follow<T: Clone> {
     flights: Arc<Flights<T>>,
-    state: watch::Receiver<State<T>>,
+    end: Arc<SetOnce<End<T>>>,
 }
 
 impl<T: Clone> Flights<T> {
@@ -104,18 +100,18 @@ impl<T: Clone> Flights<T> {
                 }
                 Part::Follow(Follow {
                     flights: self.clone(),
-                    state: flight.get().clone(),
+                    end: flight.get().clone(),
                 })
             }
             Entry::Vacant(place) => {
-                let (sender, receiver) = watch::channel(State::Running);
+                let end = Arc::new(SetOnce::new());
                 let identity = place.key().clone();
-                place.insert(receiver);
+                place.insert(end.clone());
                 Part::Lead(Lead {
                     flights: self.clone(),
                     shard,
                     identity,
-                    state: sender,
+                    end,
                 })
             }
         }
@@ -138,13 +134,14 @@ impl<T: Clone> Lead<T> {
         self.flights.waiters.fetch_add(1, Ordering::AcqRel);
         Follow {
             flights: self.flights.clone(),
-            state: self.state.subscribe(),
+            end: self.end.clone(),
         }
     }
 
     /// Ends the flight with what was found.
     pub fn finish(self, found: T) {
-        self.state.send_replace(State::Done(found));
+        // Nobody else ends a flight, so it is not ended yet.
+        let _ = self.end.set(Some(found));
     }
 }
 
@@ -155,27 +152,14 @@ impl<T: Clone> Drop for Lead<T> {
         self.flights.shards[self.shard]
             .lock()
             .remove(&self.identity);
-        self.state.send_if_modified(|state| {
-            let running = matches!(state, State::Running);
-            if running {
-                *state = State::Abandoned;
-            }
-            running
-        });
+        let _ = self.end.set(None);
     }
 }
 
 impl<T: Clone> Follow<T> {
     /// Waits; `None` means that the leader went away: join again.
-    pub async fn wait(mut self) -> Option<T> {
-        let ended = self
-            .state
-            .wait_for(|state| !matches!(state, State::Running))
-            .await;
-        match &*ended.ok()? {
-            State::Done(found) => Some(found.clone()),
-            State::Running | State::Abandoned => None,
-        }
+    pub async fn wait(self) -> Option<T> {
+        self.end.wait().await.clone()
     }
 }
 
