@@ -1,0 +1,88 @@
+//! An invalidator of a run: the shipping pipeline between the simulated stream, L2
+//! and bus.
+
+use crate::lifeline::Lifeline;
+use crate::stream::{ACK_WAIT, Pull};
+use crate::time::{SimClock, pause};
+use crate::world::{Timing, World};
+use async_trait::async_trait;
+use cache_core::config::reader;
+use cache_core::{Domain, Role};
+use invalidator::dead_letter::{DeadLetters, Letter, LetterLost};
+use invalidator::metrics::Metrics;
+use invalidator::outbox::Outbox;
+use invalidator::pipeline::{Pipeline, PipelineSettings};
+use invalidator::rules::Rules;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// One incarnation of an invalidator.
+#[derive(Debug)]
+pub(crate) struct Carrier {
+    pub(crate) life: Arc<Lifeline>,
+    /// Kept, since a domain that nobody holds ends by itself.
+    _domain: Arc<Domain>,
+}
+
+impl Carrier {
+    /// Starts an invalidator; tries until it is in.
+    pub(crate) async fn start(world: &Arc<World>, process: usize) -> Self {
+        loop {
+            let life = Arc::new(Lifeline::new(process));
+            world.oracle.started(process);
+            let clock = Arc::new(SimClock::new(world.start));
+            let parts = world.parts(&life, clock.clone(), Role::Invalidator);
+            let Ok(domain) = Domain::join(parts).await else {
+                life.crash();
+                pause(Timing::default().heartbeat).await;
+                continue;
+            };
+            let outbox = Outbox {
+                announcer: domain.announcer().clone(),
+                letters: Arc::new(Letters),
+                metrics: Arc::new(Metrics::new(&mut Registry::default(), "changes")),
+                clock,
+            };
+            let pull = Pull {
+                stream: world.stream.clone(),
+                life: life.clone(),
+            };
+            let pipeline = Pipeline::new(rules(), outbox, settings());
+            tokio::spawn(pipeline.run(Box::new(pull), CancellationToken::new()));
+            return Self {
+                life,
+                _domain: domain,
+            };
+        }
+    }
+}
+
+fn rules() -> Rules {
+    let text = "[native]\ncaches = ['rows']\n";
+    reader::read("rules.toml", text, Rules::parse).expect("good rules")
+}
+
+fn settings() -> PipelineSettings {
+    PipelineSettings {
+        epoch: 0,
+        batch: 16,
+        in_flight_max: 64,
+        ack_wait: ACK_WAIT,
+        // No event of a run is given up: a shard may be away for most of it.
+        attempts_max: 1_000,
+        drain: Duration::from_secs(1),
+    }
+}
+
+/// Dead letters that nobody reads.
+#[derive(Debug)]
+struct Letters;
+
+#[async_trait]
+impl DeadLetters for Letters {
+    async fn write(&self, _: &Letter) -> Result<(), LetterLost> {
+        Ok(())
+    }
+}

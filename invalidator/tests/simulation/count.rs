@@ -1,0 +1,73 @@
+//! What the processes of a run went through, counted: a simulation in which nothing
+//! happens proves nothing.
+
+use cache_core::event::{Answer, CacheId, Event, LeaseOutcome, Observer, Tier};
+use cache_core::model::key::Name;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What is counted, with its name.
+pub(crate) const COUNTED: [&str; 10] = [
+    "hits in L1",
+    "hits in L2",
+    "loads by the source",
+    "fills that came too late",
+    "leases lost",
+    "invalidations applied",
+    "gaps",
+    "buckets found behind",
+    "buckets raised",
+    "times that trust ended",
+];
+
+/// Counts of one run, or of many.
+#[derive(Debug, Default)]
+pub(crate) struct Count([AtomicU64; COUNTED.len()]);
+
+impl Count {
+    pub(crate) fn add(&self, other: &Self) {
+        for (all, one) in self.0.iter().zip(&other.0) {
+            all.fetch_add(one.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn all(&self) -> [u64; COUNTED.len()] {
+        std::array::from_fn(|at| self.0[at].load(Ordering::Relaxed))
+    }
+}
+
+impl Observer for Count {
+    fn register(&self, _: &Name) -> CacheId {
+        CacheId(0)
+    }
+
+    fn observe(&self, event: &Event<'_>) {
+        let at = match event {
+            Event::Get {
+                tier: Tier::L1,
+                answer: Answer::Hit,
+                ..
+            } => 0,
+            Event::Get {
+                tier: Tier::L2,
+                answer: Answer::Hit,
+                ..
+            } => 1,
+            Event::Load { .. } => 2,
+            Event::Lease {
+                outcome: LeaseOutcome::Superseded,
+                ..
+            } => 3,
+            Event::Lease {
+                outcome: LeaseOutcome::Lost,
+                ..
+            } => 4,
+            Event::Applied { .. } => 5,
+            Event::Gap { .. } => 6,
+            Event::BucketBehind { .. } => 7,
+            Event::BucketRaised { .. } => 8,
+            Event::Trust { held: false } => 9,
+            _ => return,
+        };
+        self.0[at].fetch_add(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,331 @@
+//! L2 at the end of a bad line: the shipping in-memory L2, behind requests that are
+//! slow, lost, unanswered or late, on shards that die, hang and lose their writes.
+
+use crate::lifeline::Lifeline;
+use crate::oracle::Oracle;
+use crate::sky::Sky;
+use crate::time::pause;
+use async_trait::async_trait;
+use bytes::Bytes;
+use cache_core::clock::Clock;
+use cache_core::model::key::{Address, Bucket};
+use cache_core::model::position::Position;
+use cache_core::tier::memory::{Image, MemoryRemote};
+use cache_core::tier::{
+    Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Record, Remote, RemoteError,
+    Token,
+};
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The shards that buckets are spread over.
+pub(crate) const SHARDS: usize = 3;
+/// How long a client waits for an answer.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// How much later than its caller gave up a request may still be done, in
+/// milliseconds.
+const LATE_MILLIS: u64 = 400;
+
+/// How a shard is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shard {
+    Up,
+    Down,
+    Hangs,
+}
+
+/// The floors that L2 has confirmed and not lost, by record.
+type Floors = HashMap<Arc<[u8]>, Position>;
+
+/// What L2 held at one moment, and had confirmed.
+#[derive(Debug)]
+pub(crate) struct Past {
+    image: Image,
+    floors: Floors,
+}
+
+/// The one L2 of a run.
+#[derive(Debug)]
+pub(crate) struct L2 {
+    inner: MemoryRemote,
+    shards: Mutex<[Shard; SHARDS]>,
+    floors: Mutex<Floors>,
+    sky: Arc<Sky>,
+    oracle: Arc<Oracle>,
+}
+
+/// One process's connection to it.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) l2: Arc<L2>,
+    pub(crate) life: Arc<Lifeline>,
+}
+
+impl L2 {
+    pub(crate) fn new(clock: Arc<dyn Clock>, sky: Arc<Sky>, oracle: Arc<Oracle>) -> Self {
+        Self {
+            inner: MemoryRemote::new(clock),
+            shards: Mutex::new([Shard::Up; SHARDS]),
+            floors: Mutex::default(),
+            sky,
+            oracle,
+        }
+    }
+
+    pub(crate) fn set(&self, shard: usize, state: Shard) {
+        self.shards.lock()[shard] = state;
+    }
+
+    pub(crate) fn evict(&self, address: &Address) {
+        self.inner.evict(address);
+    }
+
+    /// What a lagging replica, or the last snapshot on disk, holds at this moment.
+    pub(crate) fn past(&self) -> Past {
+        Past {
+            image: self.inner.image(),
+            floors: self.floors.lock().clone(),
+        }
+    }
+
+    /// One shard fails over to that replica.
+    pub(crate) fn fail_over(&self, shard: usize, past: &Past) {
+        let lost = Bucket::all().filter(|bucket| shard_of(*bucket) == shard);
+        self.inner.go_back_in(lost, &past.image);
+        // A floor that is not a bucket's of this shard was confirmed there too, and
+        // is back at the next invalidation: less is expected, never more.
+        *self.floors.lock() = past.floors.clone();
+        self.oracle.l2_lost_writes();
+    }
+
+    /// Everything restarts from that snapshot.
+    pub(crate) fn restart(&self, past: Option<&Past>) {
+        match past {
+            Some(past) => self.inner.go_back_to(&past.image),
+            None => self.inner.forget_all(),
+        }
+        *self.floors.lock() = past.map(|past| past.floors.clone()).unwrap_or_default();
+        self.oracle.l2_lost_writes();
+    }
+
+    /// I1, looked at after every step.
+    fn check(&self, address: &Address) {
+        let Some(floor) = self.floors.lock().get(&address.record).copied() else {
+            return;
+        };
+        let reading = at_once(self.inner.read(address));
+        if let Ok(Some(Record::Value { as_of, .. })) = reading.map(|reading| reading.record)
+            && as_of < floor
+        {
+            let record = String::from_utf8_lossy(&address.record);
+            self.oracle.violated(format!(
+                "I1: L2 holds {record} as of {as_of} after {floor} was applied"
+            ));
+        }
+    }
+
+    fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>> {
+        let addresses: Vec<_> = batch.iter().map(|one| one.address.clone()).collect();
+        let answers = at_once(self.inner.apply(batch));
+        for (address, answer) in addresses.iter().zip(&answers) {
+            if let Ok(Applied::Done { position, .. }) = answer {
+                let mut floors = self.floors.lock();
+                let floor = floors.entry(address.record.clone()).or_default();
+                *floor = (*floor).max(*position);
+                drop(floors);
+                self.oracle
+                    .say(|| format!("L2 applied {position} to {}", show(address)));
+            }
+            self.check(address);
+        }
+        answers
+    }
+
+    fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>> {
+        for beat in &batch {
+            let floors = self.floors.lock();
+            self.oracle.told(beat.bucket, beat.seen, |record| {
+                floors.get(record).copied().unwrap_or_default()
+            });
+        }
+        let answers = at_once(self.inner.beat(batch.clone()));
+        for (beat, answer) in batch.iter().zip(&answers) {
+            if let Ok(Beaten::Raised(watermark)) = answer
+                && self.oracle.has_rows(beat.bucket)
+            {
+                self.oracle
+                    .say(|| format!("L2 raised {:?} to {}", beat.bucket, watermark.floor));
+            }
+        }
+        answers
+    }
+}
+
+impl Line {
+    /// One request to one shard: `effect` happens there, perhaps late, perhaps not
+    /// at all, and the caller may never know.
+    async fn request<T: Send + 'static>(
+        &self,
+        shard: usize,
+        effect: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, RemoteError> {
+        self.life.gate().await;
+        let Sky { dice, weather, .. } = &*self.l2.sky;
+        let timeout = || async {
+            pause(PATIENCE).await;
+            self.life.gate().await;
+            Err(RemoteError::Timeout)
+        };
+        pause(dice.span(0..weather.l2_millis / 2 + 1)).await;
+        let state = self.l2.shards.lock()[shard];
+        let late = match state {
+            Shard::Down => {
+                self.life.gate().await;
+                return Err(RemoteError::Down(format!("shard {shard}")));
+            }
+            Shard::Hangs if dice.chance(0.5) => return timeout().await,
+            Shard::Hangs => true,
+            Shard::Up if self.l2.sky.strikes(weather.l2_lost) => return timeout().await,
+            Shard::Up => self.l2.sky.strikes(weather.l2_late),
+        };
+        if late {
+            let after = PATIENCE + dice.span(1..LATE_MILLIS);
+            tokio::spawn(async move {
+                pause(after).await;
+                effect();
+            });
+            return timeout().await;
+        }
+        let answer = effect();
+        if self.l2.sky.strikes(weather.l2_unanswered) {
+            return timeout().await;
+        }
+        pause(dice.span(0..weather.l2_millis / 2 + 1)).await;
+        self.life.gate().await;
+        Ok(answer)
+    }
+
+    async fn one<T: Send + 'static>(
+        &self,
+        address: &Address,
+        effect: impl FnOnce(&L2, &Address) -> T + Send + 'static,
+    ) -> Result<T, RemoteError> {
+        let (l2, address) = (self.l2.clone(), address.clone());
+        let shard = shard_of(address.bucket);
+        let step = move || {
+            let answer = effect(&l2, &address);
+            l2.check(&address);
+            answer
+        };
+        self.request(shard, step).await
+    }
+
+    /// A batch, taken apart by shard and put together again.
+    async fn batch<I: Send + 'static, O: Send + 'static>(
+        &self,
+        batch: Vec<I>,
+        bucket: fn(&I) -> Bucket,
+        effect: fn(&L2, Vec<I>) -> Vec<Result<O, RemoteError>>,
+    ) -> Vec<Result<O, RemoteError>> {
+        let mut parts: [(Vec<usize>, Vec<I>); SHARDS] = Default::default();
+        let mut answers: Vec<_> = batch.iter().map(|_| Err(RemoteError::Timeout)).collect();
+        for (place, one) in batch.into_iter().enumerate() {
+            let (places, part) = &mut parts[shard_of(bucket(&one))];
+            places.push(place);
+            part.push(one);
+        }
+        let requests = parts
+            .into_iter()
+            .enumerate()
+            .map(|(shard, (places, part))| {
+                let l2 = self.l2.clone();
+                async move {
+                    if part.is_empty() {
+                        return (places, Ok(Vec::new()));
+                    }
+                    (places, self.request(shard, move || effect(&l2, part)).await)
+                }
+            });
+        for (places, answer) in join_all(requests).await {
+            match answer {
+                Ok(part) => places
+                    .into_iter()
+                    .zip(part)
+                    .for_each(|(place, one)| answers[place] = one),
+                Err(error) => places
+                    .into_iter()
+                    .for_each(|place| answers[place] = Err(error.clone())),
+            }
+        }
+        answers
+    }
+}
+
+#[async_trait]
+impl Remote for Line {
+    async fn read(&self, address: &Address) -> Result<Reading, RemoteError> {
+        self.one(address, |l2, address| at_once(l2.inner.read(address)))
+            .await?
+    }
+
+    async fn lease(
+        &self,
+        address: &Address,
+        token: Token,
+        span: Duration,
+        refused: Option<Position>,
+    ) -> Result<Leased, RemoteError> {
+        let effect = move |l2: &L2, address: &Address| {
+            at_once(l2.inner.lease(address, token, span, refused))
+        };
+        self.one(address, effect).await?
+    }
+
+    async fn fill(&self, address: &Address, offer: Offer) -> Result<Filled, RemoteError> {
+        let effect = move |l2: &L2, address: &Address| {
+            let answer = at_once(l2.inner.fill(address, offer));
+            l2.oracle
+                .say(|| format!("L2 answers {answer:?} to a fill of {}", show(address)));
+            answer
+        };
+        self.one(address, effect).await?
+    }
+
+    async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError> {
+        let effect = move |l2: &L2, address: &Address| at_once(l2.inner.release(address, token));
+        self.one(address, effect).await?
+    }
+
+    async fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>> {
+        self.batch(batch, |one| one.address.bucket, L2::apply).await
+    }
+
+    async fn agree(&self, terms: &[u8]) -> Result<Bytes, RemoteError> {
+        self.l2.inner.agree(terms).await
+    }
+
+    async fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>> {
+        let answers = self.batch(batch, |one| one.bucket, L2::beat).await;
+        if answers.iter().any(Result::is_err) {
+            self.l2.oracle.mending_failed();
+        }
+        answers
+    }
+}
+
+fn shard_of(bucket: Bucket) -> usize {
+    bucket.index() % SHARDS
+}
+
+fn show(address: &Address) -> String {
+    String::from_utf8_lossy(&address.record).into_owned()
+}
+
+/// The in-memory L2 never waits.
+fn at_once<T>(answer: impl Future<Output = T>) -> T {
+    answer.now_or_never().expect("memory answers at once")
+}

@@ -1,0 +1,124 @@
+//! The shipping code of the cache and of the invalidator, on one thread with
+//! simulated time, over an L2, a bus, a stream and a database that delay, drop,
+//! repeat, reorder, fail and lose what they had confirmed, all by seed.
+//!
+//! ```text
+//! database ── relay ──> stream ──> invalidator (the pipeline) ──> L2, bus
+//!     ^                                                            │
+//!     └── loaders ── members (the cache, in every way it is read) <┘
+//! ```
+//!
+//! An oracle knows every commit and judges every read. A seed that fails prints what
+//! was violated and its whole history, and replays exactly:
+//!
+//! ```text
+//! cargo test -p invalidator --test simulation                 # 10,000 seeds
+//! SEEDS=1000000 cargo test --release -p invalidator --test simulation
+//! SEED=4711 cargo test -p invalidator --test simulation       # one, told
+//! ```
+#![forbid(unsafe_code)]
+
+mod bus;
+mod carrier;
+mod count;
+mod database;
+mod dice;
+mod l2;
+mod lifeline;
+mod member;
+mod nemesis;
+mod oracle;
+mod sky;
+mod stream;
+mod time;
+mod weather;
+mod world;
+
+use count::{COUNTED, Count};
+use oracle::Verdict;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// The seeds of a test run.
+const SEEDS: u64 = 10_000;
+/// The threads that runs are spread over; each run has one of its own.
+const THREADS: usize = 2;
+/// The lines told of a history that failed: its end says most.
+const LINES_TOLD: usize = 400;
+
+fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().expect("a number of seeds, or a seed"))
+}
+
+#[test]
+fn no_seed_breaks_an_invariant() {
+    if let Some(seed) = setting("SEED") {
+        let verdict = world::run(seed, true, &Count::default());
+        println!("{}", verdict.story.join("\n"));
+        assert!(verdict.violations.is_empty(), "{:#?}", verdict.violations);
+        return;
+    }
+    let seeds = setting("SEEDS").unwrap_or(SEEDS);
+    let began = Instant::now();
+    let (count, reads) = (Count::default(), AtomicU64::new(0));
+    let failed = Mutex::new(Vec::new());
+    let next = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    let verdict = world::run(seed, false, &count);
+                    reads.fetch_add(verdict.reads, Ordering::Relaxed);
+                    if !verdict.violations.is_empty() {
+                        failed.lock().expect("no panic").push((seed, verdict));
+                    }
+                }
+            });
+        }
+    });
+    let reads = reads.into_inner();
+    println!(
+        "{seeds} seeds, {reads} reads judged, {:.1?}",
+        began.elapsed()
+    );
+    for (name, times) in COUNTED.iter().zip(count.all()) {
+        println!("{times:>12}  {name}");
+    }
+    tell(&failed.into_inner().expect("no panic"));
+    for (name, times) in COUNTED.iter().zip(count.all()) {
+        assert!(times > 0 || seeds < SEEDS, "{name}: it never happened");
+    }
+}
+
+/// Tells of the seeds that failed, of the first one in full.
+fn tell(failed: &[(u64, Verdict)]) {
+    let Some((first, _)) = failed.iter().min_by_key(|(seed, _)| *seed) else {
+        return;
+    };
+    for (seed, verdict) in failed.iter().take(20) {
+        println!("seed {seed}: {}", verdict.violations[0]);
+    }
+    let told = world::run(*first, true, &Count::default());
+    let from = told.story.len().saturating_sub(LINES_TOLD);
+    println!("the history of seed {first}, which SEED={first} replays:");
+    println!("{}", told.story[from..].join("\n"));
+    panic!("{} seeds broke an invariant, first {first}", failed.len());
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    for seed in 0..20 {
+        let first = world::run(seed, true, &Count::default());
+        let again = world::run(seed, true, &Count::default());
+        let mut lines = first.story.iter().zip(&again.story);
+        let parts = lines.find(|(one, other)| one != other);
+        assert_eq!(parts, None, "seed {seed} went another way");
+        assert_eq!(first, again, "seed {seed}");
+    }
+}

@@ -1,0 +1,232 @@
+//! A library process: the shipping cache, and tasks that read and write through it.
+
+use crate::bus::Wire;
+use crate::database::{From, ROWS, Row, is_absent, key};
+use crate::l2::Line;
+use crate::lifeline::Lifeline;
+use crate::time::{SimClock, pause};
+use crate::world::{Timing, World};
+use cache_core::event::Tier;
+use cache_core::fill::Ask;
+use cache_core::model::position::Position;
+use cache_core::source::{Cause, Loaded, Wanted};
+use cache_core::strategy::cache_aside::Hit;
+use cache_core::strategy::read_through::ReadThrough;
+use cache_core::wire::codec::Bincode;
+use cache_core::{Cache, Domain, Lookup, Name, Policy, Role};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The tasks that read in each process.
+const READERS: usize = 2;
+
+/// One incarnation of a library process.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) life: Arc<Lifeline>,
+    pub(crate) clock: Arc<SimClock>,
+    world: Arc<World>,
+    cache: Cache<Row>,
+    through: ReadThrough<Row>,
+}
+
+impl Member {
+    /// Starts a process; tries until it is in.
+    pub(crate) async fn start(world: &Arc<World>, process: usize) -> Arc<Self> {
+        loop {
+            let life = Arc::new(Lifeline::new(process));
+            world.oracle.started(process);
+            let clock = Arc::new(SimClock::new(world.start));
+            let parts = world.parts(&life, clock.clone(), Role::Member);
+            match Domain::join(parts).await {
+                Ok(domain) => return Self::open(world, life, clock, &domain),
+                Err(_) => {
+                    life.crash();
+                    pause(Timing::default().heartbeat).await;
+                }
+            }
+        }
+    }
+
+    fn open(
+        world: &Arc<World>,
+        life: Arc<Lifeline>,
+        clock: Arc<SimClock>,
+        domain: &Arc<Domain>,
+    ) -> Arc<Self> {
+        let cache = Cache::open(domain, policy(), Bincode::default()).expect("a good policy");
+        let (database, line, sky) = (world.database.clone(), life.clone(), world.sky.clone());
+        let loader = move |wanted: Wanted| {
+            let (database, life) = (database.clone(), line.clone());
+            let from = match sky.dice.chance(sky.weather.replica_loads) && !sky.is_clear() {
+                true => From::Replica,
+                false => From::Primary,
+            };
+            async move { database.load(&life, row_of(&wanted), from).await }
+        };
+        let member = Arc::new(Self {
+            life,
+            clock,
+            world: world.clone(),
+            through: cache.read_through(loader),
+            cache,
+        });
+        for _ in 0..READERS {
+            tokio::spawn(member.clone().read_on());
+        }
+        member
+    }
+
+    /// Reads in every way there is, until the sky clears up.
+    async fn read_on(self: Arc<Self>) {
+        let dice = &self.world.sky.dice;
+        while !self.world.sky.is_clear() {
+            self.life.gate().await;
+            let row = dice.pick(0..ROWS);
+            match dice.pick(0..6) {
+                0..=2 => self.read_through(row, 0).await,
+                3 => {
+                    let at_least = self.world.database.last_place(row).unwrap_or(0);
+                    self.read_through(row, at_least).await;
+                }
+                4 => self.get_or_load(row).await,
+                _ => self.look_aside(row).await,
+            }
+            pause(dice.span(0..30)).await;
+        }
+    }
+
+    /// Reads through; answers with the version and whether a cache had it.
+    pub(crate) async fn read_through(&self, row: usize, at_least: u64) {
+        let begun = self.world.oracle.begin(self.life.process, row, at_least);
+        let ask = Ask {
+            at_least: Position::new(0, at_least, 0),
+            ..Ask::default()
+        };
+        if let Ok(answer) = self.through.get_with(key(row), &ask).await {
+            self.judge(&begun, answer.as_ref());
+        }
+    }
+
+    async fn get_or_load(&self, row: usize) {
+        let begun = self.world.oracle.begin(self.life.process, row, 0);
+        let (database, life) = (self.world.database.clone(), self.life.clone());
+        let load = move |_| async move { database.load(&life, row, From::Primary).await };
+        if let Ok(answer) = self.cache.get_or_load(key(row), load).await {
+            self.judge(&begun, answer.as_ref());
+        }
+    }
+
+    /// Looks, and on a miss loads and fills by itself, or forgets to.
+    async fn look_aside(&self, row: usize) {
+        let begun = self.world.oracle.begin(self.life.process, row, 0);
+        match self.cache.get(key(row)).await.expect("a good key") {
+            Lookup::Hit(hit) => self.judge(&begun, Some(&hit)),
+            // It does not say whether a tier had it, or a flight that was joined.
+            Lookup::Absent => self.judge(&begun, None),
+            Lookup::Miss(ticket) => {
+                let loaded: Result<Loaded<Row>, Cause> = self
+                    .world
+                    .database
+                    .load(&self.life, row, From::Primary)
+                    .await;
+                if let Ok(loaded) = loaded
+                    && !self.world.sky.strikes(0.2)
+                {
+                    let _ = ticket.fill(loaded, None).await;
+                }
+            }
+        }
+    }
+
+    fn judge(&self, begun: &crate::oracle::Begun, answer: Option<&Hit<Row>>) {
+        let tier = answer.map_or(Tier::None, Hit::tier);
+        // The source's own answer is the cache's business only if it is the primary's.
+        if tier != Tier::None || self.world.sky.weather.replica_loads == 0.0 {
+            let version = answer.map(|hit| hit.1);
+            let as_of = answer.map(Hit::as_of);
+            self.world.oracle.judge(begun, version, as_of, tier);
+        }
+    }
+
+    /// Invalidates what was just committed, without waiting for the event.
+    pub(crate) async fn invalidate(&self, row: usize) {
+        let _ = self.cache.invalidate(key(row)).await;
+    }
+
+    /// What it answers when everything rests: the newest, and soon from a cache. Not
+    /// at once, since a bucket that only this process knows to be behind is found by
+    /// its first read, and mended a heartbeat later.
+    pub(crate) async fn come_to_rest(&self, row: usize) {
+        let newest = self.world.database.version(row);
+        let expected = (!is_absent(newest)).then_some((row as u64, newest));
+        let process = self.life.process;
+        let mut cached = false;
+        for turn in 0..4 {
+            if turn == 2 {
+                pause(3 * Timing::default().heartbeat).await;
+            }
+            let answer = self.through.get(key(row)).await;
+            let found = answer.as_ref().ok().map(|hit| hit.as_deref().copied());
+            if found != Some(expected) {
+                self.world.oracle.violated(format!(
+                    "C: process {process} answers {found:?} for row {row}, not {expected:?}"
+                ));
+            }
+            let tier = answer.ok().flatten().map(|hit| hit.tier());
+            cached = tier != Some(Tier::None);
+        }
+        if !cached {
+            self.world.oracle.violated(format!(
+                "C: process {process} does not cache row {row}, though nothing is wrong"
+            ));
+        }
+    }
+}
+
+impl World {
+    /// What a process of this world is made of.
+    pub(crate) fn parts(
+        &self,
+        life: &Arc<Lifeline>,
+        clock: Arc<SimClock>,
+        role: Role,
+    ) -> cache_core::domain::Parts {
+        let offset = match role {
+            Role::Invalidator => self.stream.done_up_to(),
+            Role::Member => 0,
+        };
+        cache_core::domain::Parts {
+            name: Name::new("main").expect("a name within its limits"),
+            remote: Arc::new(Line {
+                l2: self.l2.clone(),
+                life: life.clone(),
+            }),
+            bus: Arc::new(Wire {
+                hub: self.hub.clone(),
+                life: life.clone(),
+            }),
+            clock,
+            random: Arc::new(self.sky.dice.clone()),
+            observer: self.count.clone(),
+            role,
+            proof: cache_core::coherence::listen::Proof::Invalidator,
+            timing: Timing::default(),
+            from: Position::new(0, offset, 0),
+        }
+    }
+}
+
+fn policy() -> Policy {
+    let mut policy = Policy::new("rows").expect("a name within its limits");
+    policy.load_timeout = Duration::from_millis(500);
+    policy.lease = Duration::from_millis(700);
+    policy.wait = Duration::from_millis(150);
+    policy
+}
+
+fn row_of(wanted: &Wanted) -> usize {
+    let text = wanted.text();
+    let (_, row) = text.split_once(':').expect("a key of a row");
+    row.parse().expect("a key of a row")
+}
