@@ -10,7 +10,6 @@ use crate::domain::{Domain, Parts, Role};
 use crate::error::{Error, Kind};
 use crate::event::Observer;
 use crate::model::key::{BUCKETS, Name};
-use crate::model::position::Position;
 use crate::random::SystemRandom;
 use crate::tier::Remote;
 use crate::tier::memory::MemoryRemote;
@@ -86,20 +85,6 @@ pub async fn open(
     role: Role,
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<Domain>, Error> {
-    open_from(settings, role, observer, Position::ZERO).await
-}
-
-/// The same for an invalidator that goes on where one left off: every change up to
-/// `from` is published already.
-///
-/// # Errors
-/// As [`open`].
-pub async fn open_from(
-    settings: &DomainSettings,
-    role: Role,
-    observer: Arc<dyn Observer>,
-    from: Position,
-) -> Result<Arc<Domain>, Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let remote: Arc<dyn Remote> = match &settings.remote {
         RemoteAt::Memory => Arc::new(MemoryRemote::new(clock.clone())),
@@ -129,7 +114,6 @@ pub async fn open_from(
         role,
         proof: settings.proof,
         timing: settings.timing,
-        from,
     })
     .await
 }

@@ -65,9 +65,6 @@ pub struct Parts {
     pub proof: Proof,
     /// How often and how long.
     pub timing: Timing,
-    /// A position that is surely published already, for an invalidator that goes
-    /// on where one left off; zero otherwise.
-    pub from: Position,
 }
 
 /// One process's part in a domain.
@@ -84,6 +81,7 @@ pub struct Domain {
     applier: Arc<Applier>,
     announcer: Arc<Announcer>,
     voice: Arc<Voice>,
+    done: watch::Sender<Option<Position>>,
     retries: mpsc::Sender<Change>,
     behind: mpsc::Sender<Bucket>,
     being_mended: Arc<Mutex<HashSet<Bucket>>>,
@@ -99,10 +97,6 @@ impl Domain {
     pub async fn join(parts: Parts) -> Result<Arc<Self>, Error> {
         let fence = Arc::new(Fence::new());
         let horizon = Arc::new(Horizon::new());
-        horizon.raise_seen(Position {
-            tick: 0,
-            ..parts.from
-        });
         let applier = Arc::new(Applier::new(
             parts.name.clone(),
             fence.clone(),
@@ -132,6 +126,7 @@ impl Domain {
             applier,
             announcer,
             voice,
+            done: watch::Sender::new(None),
             retries,
             behind,
             being_mended: Arc::default(),
@@ -189,7 +184,7 @@ impl Domain {
         }
         self.run(heart.clone().mend(found));
         match parts.role {
-            Role::Invalidator => self.run(heart.beat_for_all()),
+            Role::Invalidator => self.run(heart.beat_for_all(self.done.subscribe())),
             Role::Member => self.run(heart.beat_while_announcing()),
         }
         self.run(retry(self.announcer.clone(), waiting));
@@ -240,6 +235,19 @@ impl Domain {
             )
             .hint("L2 has been away for too long; the change stream must repair this one")
         })
+    }
+
+    /// Every change up to `position` is in L2 and on the bus: an invalidator's
+    /// heartbeat says so from here on, and begins with the first call. What is not
+    /// higher than before is left out.
+    pub fn done_up_to(&self, position: Position) {
+        self.done.send_if_modified(|done| {
+            let higher = done.is_none_or(|done| done < position);
+            if higher {
+                *done = Some(position);
+            }
+            higher
+        });
     }
 
     /// A bucket's watermark is behind what this process heard: mends it soon.

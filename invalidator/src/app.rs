@@ -7,14 +7,13 @@ use crate::dead_letter::JetStreamLetters;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::pipeline::{Pipeline, PipelineSettings};
+use crate::recall::{self, Watermarks};
 use crate::source::{Backlog, Link, Source, check_continuity};
 use crate::watch::{NotReady, Watch};
 use cache_core::metrics::Metrics as DomainMetrics;
-use cache_core::model::key::{Address, Bucket};
 use cache_core::model::position::Position;
 use cache_core::ops::admin::{self, Admin};
-use cache_core::{Domain, Error, Kind, Role, connect};
-use futures_util::future::join_all;
+use cache_core::{Domain, Error, Role, connect};
 use parking_lot::RwLock;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -49,8 +48,8 @@ impl App {
     /// Connects to everything.
     ///
     /// # Errors
-    /// [`Kind::Unavailable`] when Redis, NATS or the stream is not there,
-    /// [`Kind::Mismatch`] when the stream and L2 do not belong together.
+    /// [`cache_core::Kind::Unavailable`] when Redis, NATS or the stream is not there,
+    /// [`cache_core::Kind::Mismatch`] when the stream and L2 do not belong together.
     pub async fn open(service: Service, rules: RulesFile) -> Result<Self, Error> {
         let link = Link::connect(&service.events, "invalidator").await?;
         let source = Source::open(link.clone(), rules.source.clone()).await?;
@@ -75,13 +74,17 @@ impl App {
                 build,
             );
         let first = source.backlog().await?;
-        // Everything up to here is answered for, so it is announced.
-        let from = source.position(first.done);
-        let domain = connect::open_from(&service.domain, Role::Invalidator, observer, from).await?;
-        let heard = highest_in_l2(&domain).await?;
+        let domain = connect::open(&service.domain, Role::Invalidator, observer).await?;
+        let watermarks = recall::watermarks(&domain).await?;
         // In this order: others go on meanwhile, and L2 is never ahead of a stream
         // that is looked at later.
-        check_continuity(&rules.source, heard, source.backlog().await?.last)?;
+        let last = source.backlog().await?.last;
+        check_continuity(&rules.source, highest(&watermarks), last)?;
+        // What nobody was given, L2 cannot have lost.
+        let given = source.position(first.given);
+        let recalled = recall::recall(&domain, &watermarks, &rules.rules, &source, given).await?;
+        tracing::info!(?recalled, "L2 holds what it should, as far as it answers");
+        domain.done_up_to(source.position(first.done));
         Ok(Self {
             source,
             first,
@@ -98,7 +101,7 @@ impl App {
     /// Runs until `stop`, and then drains.
     ///
     /// # Errors
-    /// [`Kind::Mismatch`] when the stream was made anew, [`Kind::Unavailable`] when
+    /// [`cache_core::Kind::Mismatch`] when the stream was made anew, [`cache_core::Kind::Unavailable`] when
     /// it is gone for good.
     pub async fn run(self, admin: TcpListener, stop: CancellationToken) -> Result<(), Error> {
         let close_admin = CancellationToken::new();
@@ -142,7 +145,7 @@ impl App {
         Watch {
             source: self.source.clone(),
             metrics: self.metrics.clone(),
-            announcer: self.domain.announcer().clone(),
+            domain: self.domain.clone(),
             caches: self.rules.rules.caches(),
             first: self.first,
             not_ready: self.not_ready.clone(),
@@ -182,26 +185,10 @@ impl App {
 }
 
 /// The highest position that any bucket of L2 knows.
-async fn highest_in_l2(domain: &Domain) -> Result<Position, Error> {
-    let reads = Bucket::all().map(|bucket| {
-        // Only the bucket's watermark counts; no record has this name.
-        let record = Address::watermark(domain.name(), bucket).into();
-        let address = Address { bucket, record };
-        async move { domain.remote().read(&address).await }
-    });
-    let readings = join_all(reads).await;
-    if let Some(Err(error)) = readings.iter().find(|reading| reading.is_err())
-        && readings.iter().all(Result::is_err)
-    {
-        let subject = domain.name().as_str();
-        return Err(Error::new(Kind::Unavailable, "reading L2", subject).because(error.clone()));
-    }
-    let known = readings
-        .into_iter()
-        .flatten()
-        .filter_map(|reading| reading.watermark);
-    Ok(known
-        .map(|mark| mark.applied.max(mark.seen))
+fn highest(watermarks: &Watermarks) -> Position {
+    let known = watermarks.iter().filter_map(|(_, watermark)| *watermark);
+    known
+        .map(|held| held.applied.max(held.seen))
         .max()
-        .unwrap_or_default())
+        .unwrap_or_default()
 }

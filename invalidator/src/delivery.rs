@@ -1,4 +1,5 @@
-//! The seam to the stream of events: what is delivered, and how it is answered for.
+//! The seam to the stream of events: what is delivered, how it is answered for, and
+//! what was delivered before.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -60,4 +61,19 @@ pub trait Deliveries: Send + fmt::Debug {
 
     /// Gives back what was delivered, but not taken.
     async fn close(&mut self);
+}
+
+/// What is done with each event that is recounted: its place, and its bytes.
+pub type Each<'a> = dyn FnMut(u64, &[u8]) + Send + 'a;
+
+/// What a stream still has of events that were delivered before.
+#[async_trait]
+pub trait Past: Send + Sync + fmt::Debug {
+    /// Hands over the events `after` one place and up to another, in their order,
+    /// each with its place. Returns false if the stream no longer has all of them;
+    /// what was handed over until then is true.
+    ///
+    /// # Errors
+    /// The stream's, when it does not answer.
+    async fn recount(&self, after: u64, upto: u64, each: &mut Each<'_>) -> Result<bool, Error>;
 }

@@ -13,6 +13,7 @@
 //! | what happens when something is away | [`late`], [`pipeline`] |
 //! | what becomes of unreadable events | [`decide`], [`dead_letter`] |
 //! | the stream, its consumer and its continuity | [`source`], [`consume`], [`watch`] |
+//! | what L2 should hold after everything stopped | [`recall`] |
 //! | the two files | [`config`] |
 //! | the series | [`metrics`] |
 //!
@@ -39,6 +40,7 @@ pub mod metrics;
 pub mod outbox;
 pub mod pattern;
 pub mod pipeline;
+pub mod recall;
 pub mod rules;
 pub mod source;
 pub mod watch;

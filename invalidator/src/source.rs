@@ -1,15 +1,19 @@
 //! The stream of events and this service's durable place in it.
 
+use crate::delivery::{Each, Past};
 use async_nats::connection::State;
-use async_nats::jetstream::consumer::pull::Config as ConsumerConfig;
-use async_nats::jetstream::consumer::{AckPolicy, PullConsumer};
+use async_nats::jetstream::consumer::pull::{Config as ConsumerConfig, OrderedConfig};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer};
 use async_nats::jetstream::context::{Context, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, Info, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, ErrorCode};
 use async_nats::{Client, Event};
+use async_trait::async_trait;
 use cache_core::bus::nats;
 use cache_core::model::position::Position;
+use cache_core::source::Cause;
 use cache_core::{Error, Kind};
+use futures_util::StreamExt;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -208,9 +212,46 @@ impl Source {
         )
     }
 
-    fn unanswered(&self, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    fn unanswered(&self, cause: impl Into<Cause>) -> Error {
         let doing = "asking NATS about the stream";
         Error::new(Kind::Unavailable, doing, self.settings.stream.as_str()).because(cause)
+    }
+}
+
+#[async_trait]
+impl Past for Source {
+    async fn recount(&self, after: u64, upto: u64, each: &mut Each<'_>) -> Result<bool, Error> {
+        let info = self.stream.get_info().await;
+        let state = info.map_err(|error| self.unanswered(error))?.state;
+        if state.first_sequence > after + 1 || state.deleted_count.unwrap_or(0) > 0 {
+            return Ok(false);
+        }
+        let asked = OrderedConfig {
+            deliver_policy: DeliverPolicy::ByStartSequence {
+                start_sequence: after + 1,
+            },
+            filter_subject: self.settings.filter.clone().unwrap_or_default(),
+            ..OrderedConfig::default()
+        };
+        let consumer = self.stream.create_consumer(asked).await;
+        let mut consumer = consumer.map_err(|error| self.unanswered(error))?;
+        let info = consumer.info().await;
+        if info.map_err(|error| self.unanswered(error))?.num_pending == 0 {
+            return Ok(true);
+        }
+        let messages = consumer.messages().await;
+        let mut messages = messages.map_err(|error| self.unanswered(error))?;
+        while let Some(message) = messages.next().await {
+            let message = message.map_err(|error| self.unanswered(error))?;
+            let info = message.info().map_err(|error| self.unanswered(error))?;
+            if info.stream_sequence <= upto {
+                each(info.stream_sequence, &message.payload);
+            }
+            if info.stream_sequence >= upto || info.pending == 0 {
+                break;
+            }
+        }
+        Ok(true)
     }
 }
 

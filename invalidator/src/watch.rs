@@ -5,16 +5,17 @@ use crate::batch::Batch;
 use crate::mapping::everything;
 use crate::metrics::Metrics;
 use crate::source::{Backlog, Source};
-use cache_core::coherence::announce::{Announced, Announcer};
+use cache_core::coherence::announce::Announced;
 use cache_core::model::key::Name;
-use cache_core::{Error, Kind};
+use cache_core::{Domain, Error, Kind};
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often the stream is looked at.
-const EVERY: Duration = Duration::from_secs(2);
+/// How often the stream is looked at: about once a heartbeat, which tells how far
+/// everything is.
+const EVERY: Duration = Duration::from_millis(500);
 
 /// Why the service is not ready; nothing if it is.
 pub type NotReady = Arc<RwLock<Option<&'static str>>>;
@@ -26,8 +27,8 @@ pub struct Watch {
     pub source: Source,
     /// The series.
     pub metrics: Arc<Metrics>,
-    /// The door for changes that go out.
-    pub announcer: Arc<Announcer>,
+    /// Who announces, and tells how far everything is.
+    pub domain: Arc<Domain>,
     /// Every cache that an event may be about.
     pub caches: Vec<Name>,
     /// How far everything was before this instance read anything.
@@ -48,6 +49,7 @@ impl Watch {
             match self.source.backlog().await {
                 Ok(now) => {
                     self.metrics.backlog(now.pending, now.ack_pending);
+                    self.domain.done_up_to(self.source.position(now.done));
                     *self.not_ready.write() = None;
                     let filtered = self.source.settings.filter.is_some();
                     if let Some(lost) = lost_up_to(&before, &now, cleared)
@@ -74,7 +76,7 @@ impl Watch {
             batch.add(&target, self.source.position(lost), None);
         }
         for changes in batch.announcements() {
-            match self.announcer.announce(&changes).await {
+            match self.domain.announcer().announce(&changes).await {
                 Ok(told)
                     if told
                         .iter()

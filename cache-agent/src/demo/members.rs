@@ -57,7 +57,10 @@ impl Embedded {
     /// # Errors
     /// [`cache_core::Kind::Unavailable`] when the bus carries nothing.
     pub async fn invalidator(&self) -> Result<Arc<Domain>, Error> {
-        self.join(Arc::new(Silent), Role::Invalidator).await
+        let domain = self.join(Arc::new(Silent), Role::Invalidator).await?;
+        // The database is as new as everything else here: nothing came before.
+        domain.done_up_to(Position::ZERO);
+        Ok(domain)
     }
 
     async fn join(&self, observer: Arc<dyn Observer>, role: Role) -> Result<Arc<Domain>, Error> {
@@ -71,7 +74,6 @@ impl Embedded {
             role,
             proof: self.proof,
             timing: Timing::default(),
-            from: Position::ZERO,
         })
         .await
     }

@@ -164,6 +164,8 @@ async fn carry(invalidator: Arc<Domain>, cache: Name, mut commits: mpsc::Receive
                 .announce(std::slice::from_ref(&change))
                 .await;
             if matches!(announced.as_deref(), Ok([Announced::Everywhere(_)])) {
+                // One after the other, so everything before is done as well.
+                invalidator.done_up_to(position);
                 break;
             }
             tokio::time::sleep(AGAIN).await;

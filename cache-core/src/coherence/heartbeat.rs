@@ -15,7 +15,7 @@ use crate::tier::{Beat, Beaten, Remote};
 use crate::wire::invalidation::{Invalidation, Target};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 /// Heartbeats sent after the last announcement before a quiet publisher says
@@ -38,18 +38,27 @@ pub struct Heart {
 }
 
 impl Heart {
-    /// An invalidator's heartbeat, for ever.
+    /// An invalidator's heartbeat, for ever, from when it first says that everything
+    /// up to some position is `done`: in L2, and on the bus.
+    ///
+    /// What it writes is that position and no higher one. After a restart of
+    /// everything the buckets then say from where on the stream must be read again
+    /// to know what they should hold.
     ///
     /// The bus hears it even while a part of L2 is down, since it also proves that
     /// invalidations still flow; but it then repeats the last position that every
     /// bucket has been told.
-    pub async fn beat_for_all(self) {
+    pub async fn beat_for_all(self, mut done: watch::Receiver<Option<Position>>) {
+        // An error means that the domain is gone.
+        if done.wait_for(Option::is_some).await.is_err() {
+            return;
+        }
         let mut told = Position::ZERO;
         let mut tick = tokio::time::interval(self.every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            let seen = self.horizon.highest();
+            let seen = done.borrow().unwrap_or_default();
             if self.tell_buckets(Bucket::all(), seen).await {
                 told = told.max(seen);
             }

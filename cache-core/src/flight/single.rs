@@ -34,12 +34,12 @@ struct Identity {
     at_least: Position,
 }
 
-/// How a flight ended: with what was found, or because its leader went away.
-type End<T> = Option<T>;
+/// A flight ends once: with what was found, or with nothing when its leader went away.
+type End<T> = Arc<SetOnce<Option<T>>>;
 
 /// The flights of one cache.
 pub struct Flights<T> {
-    shards: [Mutex<HashMap<Identity, Arc<SetOnce<End<T>>>>>; SHARDS],
+    shards: [Mutex<HashMap<Identity, End<T>>>; SHARDS],
     waiters: AtomicUsize,
 }
 
@@ -59,13 +59,13 @@ pub struct Lead<T: Clone> {
     flights: Arc<Flights<T>>,
     shard: usize,
     identity: Identity,
-    end: Arc<SetOnce<End<T>>>,
+    end: End<T>,
 }
 
 /// A place among those who wait.
 pub struct Follow<T: Clone> {
     flights: Arc<Flights<T>>,
-    end: Arc<SetOnce<End<T>>>,
+    end: End<T>,
 }
 
 impl<T: Clone> Flights<T> {

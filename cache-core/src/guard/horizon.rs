@@ -63,15 +63,6 @@ impl Horizon {
         self.known.read().seen
     }
 
-    /// The highest position heard of in any bucket, ticks left out: they count
-    /// within one bucket only.
-    pub fn highest(&self) -> Position {
-        let known = self.known.read();
-        let applied = known.applied.iter().copied().max().unwrap_or_default();
-        let highest = applied.max(known.seen);
-        Position { tick: 0, ..highest }
-    }
-
     /// Whether a bucket with this watermark has kept everything heard of it, and
     /// learns from it. A bucket that is behind may hold values from before.
     pub fn admits(&self, bucket: Bucket, watermark: &Watermark) -> bool {
@@ -93,9 +84,9 @@ impl Horizon {
 
 impl fmt::Debug for Horizon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let highest = self.highest().to_string();
+        let seen = self.seen().to_string();
         f.debug_struct("Horizon")
-            .field("highest", &highest)
+            .field("seen", &seen)
             .finish_non_exhaustive()
     }
 }
@@ -159,7 +150,7 @@ mod tests {
         let horizon = Horizon::new();
         assert!(horizon.admits(B, &watermark(20, 0)));
         assert!(!horizon.admits(B, &watermark(19, 0)));
-        assert_eq!(horizon.highest(), at(20));
+        assert_eq!(horizon.applied(B), at(20));
     }
 
     #[test]

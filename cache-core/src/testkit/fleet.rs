@@ -85,7 +85,7 @@ impl Fleet {
         role: Role,
         observer: Arc<dyn Observer>,
     ) -> Result<Arc<Domain>, Error> {
-        Domain::join(Parts {
+        let domain = Domain::join(Parts {
             name: self.name.clone(),
             remote: self.remote.clone(),
             bus: self.bus.clone(),
@@ -95,9 +95,11 @@ impl Fleet {
             role,
             proof: self.proof,
             timing: self.timing,
-            from: Position::ZERO,
         })
-        .await
+        .await?;
+        // There is no stream: nothing is left to be done before it beats.
+        domain.done_up_to(Position::ZERO);
+        Ok(domain)
     }
 }
 

@@ -7,11 +7,13 @@ use crate::time::{SimClock, pause};
 use crate::world::{Timing, World};
 use async_trait::async_trait;
 use cache_core::config::reader;
+use cache_core::model::position::Position;
 use cache_core::{Domain, Role};
 use invalidator::dead_letter::{DeadLetters, Letter, LetterLost};
 use invalidator::metrics::Metrics;
 use invalidator::outbox::Outbox;
 use invalidator::pipeline::{Pipeline, PipelineSettings};
+use invalidator::recall;
 use invalidator::rules::Rules;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
@@ -39,6 +41,12 @@ impl Carrier {
                 pause(Timing::default().heartbeat).await;
                 continue;
             };
+            if !know_the_past(world, &domain).await {
+                life.crash();
+                pause(Timing::default().heartbeat).await;
+                continue;
+            }
+            tokio::spawn(tell_how_far(world.clone(), domain.clone()));
             let outbox = Outbox {
                 announcer: domain.announcer().clone(),
                 letters: Arc::new(Letters),
@@ -56,6 +64,26 @@ impl Carrier {
                 _domain: domain,
             };
         }
+    }
+}
+
+/// What the service does before it reads events; false if L2 does not answer.
+async fn know_the_past(world: &World, domain: &Domain) -> bool {
+    let (done, given) = (world.stream.done_up_to(), world.stream.given());
+    let given = Position::new(0, given, 0);
+    let Ok(watermarks) = recall::watermarks(domain).await else {
+        return false;
+    };
+    let recalled = recall::recall(domain, &watermarks, &rules(), &*world.stream, given).await;
+    domain.done_up_to(Position::new(0, done, 0));
+    recalled.is_ok()
+}
+
+/// What the service does beside reading events.
+async fn tell_how_far(world: Arc<World>, domain: Arc<Domain>) {
+    loop {
+        pause(Timing::default().heartbeat).await;
+        domain.done_up_to(Position::new(0, world.stream.done_up_to(), 0));
     }
 }
 

@@ -41,6 +41,9 @@ pub(crate) enum Shard {
 /// The floors that L2 has confirmed and not lost, by record.
 type Floors = HashMap<Arc<[u8]>, Position>;
 
+/// The answers to a batch, in its order.
+type Answers<T> = Vec<Result<T, RemoteError>>;
+
 /// What L2 held at one moment, and had confirmed.
 #[derive(Debug)]
 pub(crate) struct Past {
@@ -128,7 +131,7 @@ impl L2 {
         }
     }
 
-    fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>> {
+    fn apply(&self, batch: Vec<Invalidate>) -> Answers<Applied> {
         let addresses: Vec<_> = batch.iter().map(|one| one.address.clone()).collect();
         let answers = at_once(self.inner.apply(batch));
         for (address, answer) in addresses.iter().zip(&answers) {
@@ -145,7 +148,7 @@ impl L2 {
         answers
     }
 
-    fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>> {
+    fn beat(&self, batch: Vec<Beat>) -> Answers<Beaten> {
         for beat in &batch {
             let floors = self.floors.lock();
             self.oracle.told(beat.bucket, beat.seen, |record| {
@@ -229,8 +232,8 @@ impl Line {
         &self,
         batch: Vec<I>,
         bucket: fn(&I) -> Bucket,
-        effect: fn(&L2, Vec<I>) -> Vec<Result<O, RemoteError>>,
-    ) -> Vec<Result<O, RemoteError>> {
+        effect: fn(&L2, Vec<I>) -> Answers<O>,
+    ) -> Answers<O> {
         let mut parts: [(Vec<usize>, Vec<I>); SHARDS] = Default::default();
         let mut answers: Vec<_> = batch.iter().map(|_| Err(RemoteError::Timeout)).collect();
         for (place, one) in batch.into_iter().enumerate() {
@@ -300,7 +303,7 @@ impl Remote for Line {
         self.one(address, effect).await?
     }
 
-    async fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>> {
+    async fn apply(&self, batch: Vec<Invalidate>) -> Answers<Applied> {
         self.batch(batch, |one| one.address.bucket, L2::apply).await
     }
 
@@ -308,7 +311,7 @@ impl Remote for Line {
         self.l2.inner.agree(terms).await
     }
 
-    async fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>> {
+    async fn beat(&self, batch: Vec<Beat>) -> Answers<Beaten> {
         let answers = self.batch(batch, |one| one.bucket, L2::beat).await;
         if answers.iter().any(Result::is_err) {
             self.l2.oracle.mending_failed();

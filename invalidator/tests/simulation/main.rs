@@ -34,11 +34,11 @@ mod time;
 mod weather;
 mod world;
 
+use cache_core::clock::{Clock, SystemClock};
 use count::{COUNTED, Count};
 use oracle::Verdict;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 /// The seeds of a test run.
 const SEEDS: u64 = 10_000;
@@ -61,7 +61,7 @@ fn no_seed_breaks_an_invariant() {
         return;
     }
     let seeds = setting("SEEDS").unwrap_or(SEEDS);
-    let began = Instant::now();
+    let clock = SystemClock::new();
     let (count, reads) = (Count::default(), AtomicU64::new(0));
     let failed = Mutex::new(Vec::new());
     let next = AtomicU64::new(0);
@@ -85,7 +85,7 @@ fn no_seed_breaks_an_invariant() {
     let reads = reads.into_inner();
     println!(
         "{seeds} seeds, {reads} reads judged, {:.1?}",
-        began.elapsed()
+        clock.now().since_start()
     );
     for (name, times) in COUNTED.iter().zip(count.all()) {
         println!("{times:>12}  {name}");

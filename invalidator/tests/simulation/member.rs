@@ -192,10 +192,6 @@ impl World {
         clock: Arc<SimClock>,
         role: Role,
     ) -> cache_core::domain::Parts {
-        let offset = match role {
-            Role::Invalidator => self.stream.done_up_to(),
-            Role::Member => 0,
-        };
         cache_core::domain::Parts {
             name: Name::new("main").expect("a name within its limits"),
             remote: Arc::new(Line {
@@ -212,7 +208,6 @@ impl World {
             role,
             proof: cache_core::coherence::listen::Proof::Invalidator,
             timing: Timing::default(),
-            from: Position::new(0, offset, 0),
         }
     }
 }

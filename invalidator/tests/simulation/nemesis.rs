@@ -49,6 +49,7 @@ async fn strike(world: &Arc<World>, fault: Fault, old: &Past) {
         Fault::MemberHeld => member_held(world).await,
         Fault::InvalidatorCrash => invalidator_crash(world).await,
         Fault::InvalidatorHeld => invalidator_held(world).await,
+        Fault::PowerCut => power_cut(world).await,
         Fault::ClockStep => {
             let member = a_member(world);
             let hours = world.sky.dice.pick(0..5) as i64 - 2;
@@ -142,4 +143,27 @@ async fn invalidator_held(world: &World) {
     life.hold(true);
     a_while(world, 1_500).await;
     life.hold(false);
+}
+
+/// Nobody is left who remembers what L2 lost.
+async fn power_cut(world: &Arc<World>) {
+    let disk = world.l2.past();
+    a_while(world, 500).await;
+    for process in 0..MEMBERS {
+        world.members.lock()[process].life.crash();
+    }
+    let invalidators = world.sky.weather.invalidators;
+    for at in 0..invalidators {
+        world.carriers.lock()[at].life.crash();
+    }
+    world.l2.restart(Some(&disk));
+    for at in 0..invalidators {
+        let carrier = Carrier::start(world, MEMBERS + at).await;
+        world.carriers.lock()[at] = carrier;
+    }
+    for process in 0..MEMBERS {
+        let member = Member::start(world, process).await;
+        world.members.lock()[process] = member;
+    }
+    world.oracle.broken_until(Instant::now());
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cache_core::Error;
 use cache_core::clock::Clock;
-use invalidator::delivery::{AnswerLost, Deliveries, Delivery, Receipt};
+use invalidator::delivery::{AnswerLost, Deliveries, Delivery, Each, Past, Receipt};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -106,6 +106,13 @@ impl Stream {
         done.last().map_or(0, |(sequence, _)| *sequence)
     }
 
+    /// The last event that anybody was given.
+    pub(crate) fn given(&self) -> u64 {
+        let events = self.events.lock();
+        let given = events.iter().filter(|(_, event)| event.attempts > 0);
+        given.last().map_or(0, |(sequence, _)| *sequence)
+    }
+
     /// What is due at this moment, and otherwise when something is.
     fn due(&self, most: usize) -> Result<Vec<u64>, Option<Instant>> {
         let now = Instant::now();
@@ -147,6 +154,17 @@ impl Deliveries for Pull {
     }
 
     async fn close(&mut self) {}
+}
+
+#[async_trait]
+impl Past for Stream {
+    async fn recount(&self, after: u64, upto: u64, each: &mut Each<'_>) -> Result<bool, Error> {
+        let events = self.events.lock();
+        for (sequence, event) in events.range(after + 1..=upto) {
+            each(*sequence, &event.payload);
+        }
+        Ok(true)
+    }
 }
 
 impl Pull {

@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     InvalidatorCrash,
     /// An invalidator stands still.
     InvalidatorHeld,
+    /// Everything stops at once, and L2 comes back with what it had on disk.
+    PowerCut,
     /// A wall clock jumps.
     ClockStep,
     /// The replica of the database stops replaying.
@@ -45,7 +47,7 @@ pub(crate) enum Fault {
 }
 
 /// All of them.
-pub(crate) const FAULTS: [Fault; 18] = [
+pub(crate) const FAULTS: [Fault; 19] = [
     Fault::Eviction,
     Fault::Failover,
     Fault::EmptyRestart,
@@ -59,6 +61,7 @@ pub(crate) const FAULTS: [Fault; 18] = [
     Fault::MemberHeld,
     Fault::InvalidatorCrash,
     Fault::InvalidatorHeld,
+    Fault::PowerCut,
     Fault::ClockStep,
     Fault::ReplicaStalls,
     Fault::RelayRepeats,

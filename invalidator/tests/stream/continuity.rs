@@ -71,6 +71,65 @@ async fn a_stream_made_anew_ends_the_run_and_needs_a_new_epoch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_l2_lost_while_everything_was_down_is_announced_again() {
+    let world = World::start().await;
+    let running = world.run(RULES).await;
+    world.publish(&[update(1)]).await;
+    until("the first is done", || world.all_done()).await;
+    world.redis.save().await.expect("Redis is up");
+    world.publish(&[update(2), update(3)]).await;
+    until("all are done", || world.all_done()).await;
+    running.stop().await;
+    world.redis.restart().await.expect("it comes up again");
+    assert_eq!(world.floor(1).await, (0, 1), "it was on disk");
+    assert_eq!(world.floor(2).await, (0, 0), "it was confirmed, and lost");
+
+    let running = world.run(RULES).await;
+    running.stop().await;
+    assert_eq!(world.floor(2).await, (0, 2));
+    assert_eq!(world.floor(3).await, (0, 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_stream_no_longer_has_is_refused_as_a_whole() {
+    let world = World::start().await;
+    let context = world.jetstream().await;
+    context
+        .create_stream(short_stream(1))
+        .await
+        .expect("NATS is up");
+    let running = world.run(RULES).await;
+    world.publish(&[update(1)]).await;
+    until("the first is done", || world.all_done()).await;
+    until("the buckets were told", || world.refused_below(0, 0)).await;
+    world.redis.save().await.expect("Redis is up");
+    for id in 2..=4 {
+        world.publish(&[update(id)]).await;
+        until("it is done", || world.all_done()).await;
+    }
+    running.stop().await;
+    world.redis.restart().await.expect("it comes up again");
+
+    let running = world.run(RULES).await;
+    until("every bucket is raised", || world.refused_below(0, 4)).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_raised_epoch_refuses_every_value_of_the_old_one() {
+    let world = World::start().await;
+    let running = world.run(RULES).await;
+    world.publish(&[update(1)]).await;
+    until("it is done", || world.all_done()).await;
+    running.stop().await;
+    assert!(world.refused_below(0, 0).await, "nothing is refused yet");
+    let raised = RULES.replace("[source]", "[source]\nepoch = 1");
+    let running = world.run(&raised).await;
+    until("every bucket is raised", || world.refused_below(1, 0)).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_open_request_does_not_read_on_in_a_stream_made_anew() {
     let world = World::start().await;
     let running = world.run(RULES).await;

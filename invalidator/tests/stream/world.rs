@@ -2,7 +2,8 @@
 
 use async_nats::jetstream::stream::Config;
 use async_nats::jetstream::{self, Context};
-use cache_core::model::key::{Address, KeySpace};
+use cache_core::model::key::{Address, Bucket, KeySpace};
+use cache_core::model::position::Position;
 use cache_core::testkit::servers::nats::NatsServer;
 use cache_core::testkit::servers::redis::RedisServer;
 use cache_core::testkit::until::until_some;
@@ -112,6 +113,20 @@ impl World {
     /// The position below which a whole cache is refused.
     pub(crate) async fn cleared(&self, cache: &str) -> (u32, u64) {
         self.floor_at(&space(cache).tag_address(&Tag::all())).await
+    }
+
+    /// Whether exactly the values below a position are refused in every bucket.
+    pub(crate) async fn refused_below(&self, epoch: u32, offset: u64) -> bool {
+        for bucket in Bucket::all() {
+            let record = Address::watermark(&name("main"), bucket).into();
+            let address = Address { bucket, record };
+            let reading = self.remote.read(&address).await.ok();
+            let held = reading.and_then(|reading| reading.watermark);
+            if held.is_none_or(|held| held.floor != Position::new(epoch, offset, 0)) {
+                return false;
+            }
+        }
+        true
     }
 
     async fn floor_at(&self, address: &Address) -> (u32, u64) {

@@ -2,11 +2,11 @@
 
 use tempfile::TempDir;
 
-use super::node::{Node, url};
+use super::node::{Node, ask, url};
 use super::port::Port;
 use super::{ServerError, with_retry};
 
-/// A single Redis that keeps nothing on disk and evicts by `volatile-lfu`.
+/// A single Redis that keeps nothing on disk by itself and evicts by `volatile-lfu`.
 #[derive(Debug)]
 pub struct RedisServer {
     node: Node,
@@ -74,7 +74,16 @@ impl RedisServer {
         self.node.process.resume().await
     }
 
-    /// Kills the server if it runs and starts it on the same port, empty.
+    /// Writes everything to disk. What comes after it is lost in a crash.
+    ///
+    /// # Errors
+    /// When the server is down, or cannot write.
+    pub async fn save(&self) -> Result<(), ServerError> {
+        ask::<String>(self.port(), &["SAVE"]).await.map(drop)
+    }
+
+    /// Kills the server if it runs and starts it on the same port: with what was
+    /// saved last, else empty.
     ///
     /// # Errors
     /// When it does not come up again.
