@@ -16,6 +16,13 @@ use tokio::task::JoinSet;
 /// How many commits one run makes.
 const COMMITS: u64 = 300;
 
+/// For how many commits an invalidator is halted before it is killed, so that it dies
+/// with events in hand.
+const HALTED: u64 = 9;
+/// An event that somebody died with takes longer than this: until NATS's patience of
+/// 2 s ends, or until the same row changes again, 20 commits later.
+const IN_HAND: Duration = Duration::from_millis(250);
+
 /// How events reach the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Feed {
@@ -81,6 +88,10 @@ pub(crate) async fn run(scenario: Scenario) {
         "every reader saw every commit"
     );
     println!("{}: commit to L2: {}", scenario.name, to_l2.line());
+    if scenario.kill_one {
+        let most = Duration::from_micros((to_l2.at(1.0) * 1_000.0) as u64);
+        assert!(most > IN_HAND, "it died with nothing in hand");
+    }
     println!("{}: commit to the last L1: {}", scenario.name, to_l1.line());
     readers.finish(scenario.name).await;
     world.assert_all_done().await;
@@ -181,6 +192,9 @@ async fn write(
     let mut lags = JoinSet::new();
     for commit in 0..COMMITS {
         if scenario.kill_one && commit == COMMITS / 2 {
+            world.halt_an_invalidator().await;
+        }
+        if scenario.kill_one && commit == COMMITS / 2 + HALTED {
             world.kill_an_invalidator().await;
         }
         let row = (commit as i64 * 7) % ROWS;

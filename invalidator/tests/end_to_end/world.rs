@@ -104,6 +104,14 @@ impl World {
             .sequence
     }
 
+    /// Halts the first invalidator: NATS goes on giving it events.
+    pub(crate) async fn halt_an_invalidator(&self) {
+        let id = self.invalidators[0].id().expect("it runs");
+        let mut halt = Command::new("kill");
+        let halted = halt.arg("-STOP").arg(id.to_string()).status().await;
+        assert!(halted.is_ok_and(|status| status.success()), "it runs");
+    }
+
     /// Ends the first invalidator without a word.
     pub(crate) async fn kill_an_invalidator(&mut self) {
         let mut invalidator = self.invalidators.remove(0);

@@ -1,0 +1,43 @@
+//! Rules about writers that announce for themselves.
+
+use super::{Ablation, PRIMARY, REPLICA, without};
+use crate::bounds::{Bounds, Faults, LOCAL, NO_FAULTS, THROUGH};
+use crate::state::Invariant::{C, I1};
+
+const WRITING: Bounds = Bounds {
+    writes: THROUGH,
+    ..PRIMARY
+};
+
+pub(super) const ABLATIONS: &[Ablation] = &[
+    without(
+        "a local invalidation is compared with a replica's position",
+        |rules| rules.tick_refuses_replica = false,
+        Bounds {
+            writes: LOCAL,
+            ..REPLICA
+        },
+        I1,
+    ),
+    without(
+        "a writer stores without its quarantine",
+        |rules| rules.store_needs_token = false,
+        WRITING,
+        C,
+    ),
+    without(
+        "a writer that lost its quarantine does nothing",
+        |rules| rules.lost_token_invalidates = false,
+        WRITING.with(Faults {
+            expiries: 1,
+            ..NO_FAULTS
+        }),
+        C,
+    ),
+    without(
+        "an invalidation leaves another writer's quarantine",
+        |rules| rules.invalidation_ends_quarantine = false,
+        WRITING,
+        C,
+    ),
+];

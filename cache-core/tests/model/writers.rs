@@ -1,0 +1,79 @@
+//! The database and those who write to it.
+
+use crate::bounds::How;
+use crate::position::Pos;
+use crate::sights::Sight;
+use crate::state::{Record, Stage, State, Value};
+use crate::system::{Action, System};
+
+impl System {
+    /// A step of the database or of a writer before its commit.
+    pub(crate) fn write(&self, state: &mut State, action: Action) {
+        match action {
+            Action::Commit => {
+                let change = usize::from(state.db.logged);
+                state.stages[change] = Stage::Waiting;
+                state.db.logged += 1;
+                if !self.bounds.hidden_commits {
+                    state.db.visible = state.db.logged;
+                }
+            }
+            Action::Show => state.db.visible += 1,
+            Action::Replicate => state.db.replica += 1,
+            Action::Quarantine(change) => {
+                let (b, slot) = self.bounds.place(self.bounds.writes[change].target);
+                let bucket = &mut state.l2[b];
+                let Some(wm) = bucket.watermark else { return };
+                let floor = match bucket.records[slot] {
+                    Record::Absent => wm.applied,
+                    Record::Value(value) => value.as_of,
+                    Record::Mark { floor, .. } | Record::Quarantine { floor, .. } => floor,
+                };
+                let writer = change as u8;
+                bucket.records[slot] = Record::Quarantine { floor, writer };
+                state.stages[change] = Stage::Quarantined;
+            }
+            _ => unreachable!("not a step of the database"),
+        }
+    }
+
+    /// Step 3 of writing through: the value over the own quarantine, or an
+    /// invalidation where that is gone. The position is the bucket's next local one.
+    pub(crate) fn store(&self, state: &mut State, change: usize) {
+        let target = self.bounds.writes[change].target;
+        let (b, slot) = self.bounds.place(target);
+        let expected = self.expected(state, b, true);
+        let Some(position) = state.l2[b].next_local(slot, expected.known, &self.rules) else {
+            return;
+        };
+        let bucket = &mut state.l2[b];
+        let writer = change as u8;
+        let mine =
+            matches!(bucket.records[slot], Record::Quarantine { writer: by, .. } if by == writer);
+        if mine || !self.rules.store_needs_token {
+            self.sights.note(Sight::WroteThrough);
+            bucket.apply(slot, position, expected, &self.rules);
+            bucket.records[slot] = Record::Value(Value {
+                shows: writer + 1,
+                as_of: position,
+                stamp: Pos::ZERO,
+            });
+        } else {
+            self.sights.note(Sight::QuarantineLost);
+            if self.rules.lost_token_invalidates {
+                bucket.apply(slot, position, expected, &self.rules);
+            }
+        }
+        bucket.cleared[slot] = bucket.cleared[slot].max(writer + 1);
+        state.local[change] = position;
+        state.stages[change] = Stage::Applied;
+        let known = &mut state.readers[0].applied[b];
+        *known = position.max(*known);
+    }
+
+    /// Whether a change is announced by its writer, which is the first reader's
+    /// process.
+    pub(crate) fn is_local(&self, change: usize) -> bool {
+        self.bounds.writes[change].how != How::Streamed
+    }
+}
