@@ -11,6 +11,7 @@ mod floors;
 mod house;
 mod imports;
 mod paths;
+mod promises;
 mod sizes;
 mod tree;
 
@@ -112,5 +113,13 @@ fn examples_fit_on_a_screen() {
     uphold(
         "An example has at most 50 lines.",
         house::examples(&Tree::read()),
+    );
+}
+
+#[test]
+fn every_promise_names_a_test_that_exists() {
+    uphold(
+        "Each promise of the manual names the tests that hold it.",
+        promises::breaches(&Tree::read()),
     );
 }

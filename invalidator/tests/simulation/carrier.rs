@@ -1,6 +1,7 @@
 //! An invalidator of a run: the shipping pipeline between the simulated stream, L2
 //! and bus.
 
+use crate::control::{self, Subject};
 use crate::lifeline::Lifeline;
 use crate::stream::{ACK_WAIT, Pull};
 use crate::time::{SimClock, pause};
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Carrier {
     pub(crate) life: Arc<Lifeline>,
     /// Kept, since a domain that nobody holds ends by itself.
-    _domain: Arc<Domain>,
+    _domain: Option<Arc<Domain>>,
 }
 
 impl Carrier {
@@ -34,6 +35,13 @@ impl Carrier {
         loop {
             let life = Arc::new(Lifeline::new(process));
             world.oracle.started(process);
+            if world.subject != Subject::Shipping {
+                tokio::spawn(control::carry(world.clone(), life.clone(), rules()));
+                return Self {
+                    life,
+                    _domain: None,
+                };
+            }
             let clock = Arc::new(SimClock::new(world.start));
             let parts = world.parts(&life, clock.clone(), Role::Invalidator);
             let Ok(domain) = Domain::join(parts).await else {
@@ -61,7 +69,7 @@ impl Carrier {
             tokio::spawn(pipeline.run(Box::new(pull), CancellationToken::new()));
             return Self {
                 life,
-                _domain: domain,
+                _domain: Some(domain),
             };
         }
     }

@@ -1,6 +1,8 @@
 //! L2 at the end of a bad line: the shipping in-memory L2, behind requests that are
 //! slow, lost, unanswered or late, on shards that die, hang and lose their writes.
 
+use crate::control::Cell;
+use crate::database::ROWS;
 use crate::lifeline::Lifeline;
 use crate::oracle::Oracle;
 use crate::sky::Sky;
@@ -39,7 +41,7 @@ pub(crate) enum Shard {
 }
 
 /// The floors that L2 has confirmed and not lost, by record.
-type Floors = HashMap<Arc<[u8]>, Position>;
+type Floors = HashMap<Address, Position>;
 
 /// The answers to a batch, in its order.
 type Answers<T> = Vec<Result<T, RemoteError>>;
@@ -49,6 +51,7 @@ type Answers<T> = Vec<Result<T, RemoteError>>;
 pub(crate) struct Past {
     image: Image,
     floors: Floors,
+    cells: [Cell; ROWS],
 }
 
 /// The one L2 of a run.
@@ -57,6 +60,8 @@ pub(crate) struct L2 {
     inner: MemoryRemote,
     shards: Mutex<[Shard; SHARDS]>,
     floors: Mutex<Floors>,
+    /// What the negative controls keep instead of records.
+    cells: Mutex<[Cell; ROWS]>,
     sky: Arc<Sky>,
     oracle: Arc<Oracle>,
 }
@@ -74,6 +79,7 @@ impl L2 {
             inner: MemoryRemote::new(clock),
             shards: Mutex::new([Shard::Up; SHARDS]),
             floors: Mutex::default(),
+            cells: Mutex::default(),
             sky,
             oracle,
         }
@@ -83,8 +89,9 @@ impl L2 {
         self.shards.lock()[shard] = state;
     }
 
-    pub(crate) fn evict(&self, address: &Address) {
-        self.inner.evict(address);
+    pub(crate) fn evict(&self, row: usize) {
+        self.inner.evict(self.oracle.address(row));
+        self.cells.lock()[row] = Cell::default();
     }
 
     /// What a lagging replica, or the last snapshot on disk, holds at this moment.
@@ -92,16 +99,28 @@ impl L2 {
         Past {
             image: self.inner.image(),
             floors: self.floors.lock().clone(),
+            cells: *self.cells.lock(),
         }
     }
 
     /// One shard fails over to that replica.
     pub(crate) fn fail_over(&self, shard: usize, past: &Past) {
-        let lost = Bucket::all().filter(|bucket| shard_of(*bucket) == shard);
-        self.inner.go_back_in(lost, &past.image);
-        // A floor that is not a bucket's of this shard was confirmed there too, and
-        // is back at the next invalidation: less is expected, never more.
-        *self.floors.lock() = past.floors.clone();
+        let lost = |bucket: Bucket| shard_of(bucket) == shard;
+        self.inner
+            .go_back_in(Bucket::all().filter(|bucket| lost(*bucket)), &past.image);
+        let mut floors = self.floors.lock();
+        floors.retain(|address, _| !lost(address.bucket));
+        let before = past.floors.iter();
+        floors.extend(
+            before
+                .filter(|(address, _)| lost(address.bucket))
+                .map(|(address, floor)| (address.clone(), *floor)),
+        );
+        drop(floors);
+        let mut cells = self.cells.lock();
+        for row in (0..ROWS).filter(|row| lost(self.oracle.address(*row).bucket)) {
+            cells[row] = past.cells[row];
+        }
         self.oracle.l2_lost_writes();
     }
 
@@ -112,12 +131,13 @@ impl L2 {
             None => self.inner.forget_all(),
         }
         *self.floors.lock() = past.map(|past| past.floors.clone()).unwrap_or_default();
+        *self.cells.lock() = past.map(|past| past.cells).unwrap_or_default();
         self.oracle.l2_lost_writes();
     }
 
     /// I1, looked at after every step.
     fn check(&self, address: &Address) {
-        let Some(floor) = self.floors.lock().get(&address.record).copied() else {
+        let Some(floor) = self.floors.lock().get(address).copied() else {
             return;
         };
         let reading = at_once(self.inner.read(address));
@@ -137,7 +157,7 @@ impl L2 {
         for (address, answer) in addresses.iter().zip(&answers) {
             if let Ok(Applied::Done { position, .. }) = answer {
                 let mut floors = self.floors.lock();
-                let floor = floors.entry(address.record.clone()).or_default();
+                let floor = floors.entry(address.clone()).or_default();
                 *floor = (*floor).max(*position);
                 drop(floors);
                 self.oracle
@@ -151,8 +171,8 @@ impl L2 {
     fn beat(&self, batch: Vec<Beat>) -> Answers<Beaten> {
         for beat in &batch {
             let floors = self.floors.lock();
-            self.oracle.told(beat.bucket, beat.seen, |record| {
-                floors.get(record).copied().unwrap_or_default()
+            self.oracle.told(beat.bucket, beat.seen, |address| {
+                floors.get(address).copied().unwrap_or_default()
             });
         }
         let answers = at_once(self.inner.beat(batch.clone()));
@@ -210,6 +230,18 @@ impl Line {
         pause(dice.span(0..weather.l2_millis / 2 + 1)).await;
         self.life.gate().await;
         Ok(answer)
+    }
+
+    /// One step of a negative control on what it keeps of a row.
+    pub(crate) async fn cell<T: Send + 'static>(
+        &self,
+        row: usize,
+        effect: impl FnOnce(&mut Cell) -> T + Send + 'static,
+    ) -> Result<T, RemoteError> {
+        let l2 = self.l2.clone();
+        let shard = shard_of(l2.oracle.address(row).bucket);
+        self.request(shard, move || effect(&mut l2.cells.lock()[row]))
+            .await
     }
 
     async fn one<T: Send + 'static>(

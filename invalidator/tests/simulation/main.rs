@@ -20,6 +20,7 @@
 
 mod bus;
 mod carrier;
+mod control;
 mod count;
 mod database;
 mod dice;
@@ -35,6 +36,7 @@ mod weather;
 mod world;
 
 use cache_core::clock::{Clock, SystemClock};
+use control::Subject;
 use count::{COUNTED, Count};
 use oracle::Verdict;
 use std::sync::Mutex;
@@ -44,6 +46,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const SEEDS: u64 = 10_000;
 /// The threads that runs are spread over; each run has one of its own.
 const THREADS: usize = 2;
+/// The seeds within which a control must be found out.
+const CONTROL_SEEDS: u64 = 100;
 /// The lines told of a history that failed: its end says most.
 const LINES_TOLD: usize = 400;
 
@@ -52,10 +56,14 @@ fn setting(name: &str) -> Option<u64> {
     Some(text.parse().expect("a number of seeds, or a seed"))
 }
 
+fn run(seed: u64, tells: bool, count: &Count) -> Verdict {
+    world::run(Subject::Shipping, seed, tells, count)
+}
+
 #[test]
 fn no_seed_breaks_an_invariant() {
     if let Some(seed) = setting("SEED") {
-        let verdict = world::run(seed, true, &Count::default());
+        let verdict = run(seed, true, &Count::default());
         println!("{}", verdict.story.join("\n"));
         assert!(verdict.violations.is_empty(), "{:#?}", verdict.violations);
         return;
@@ -73,7 +81,7 @@ fn no_seed_breaks_an_invariant() {
                     if seed >= seeds {
                         return;
                     }
-                    let verdict = world::run(seed, false, &count);
+                    let verdict = run(seed, false, &count);
                     reads.fetch_add(verdict.reads, Ordering::Relaxed);
                     if !verdict.violations.is_empty() {
                         failed.lock().expect("no panic").push((seed, verdict));
@@ -104,7 +112,7 @@ fn tell(failed: &[(u64, Verdict)]) {
     for (seed, verdict) in failed.iter().take(20) {
         println!("seed {seed}: {}", verdict.violations[0]);
     }
-    let told = world::run(*first, true, &Count::default());
+    let told = run(*first, true, &Count::default());
     let from = told.story.len().saturating_sub(LINES_TOLD);
     println!("the history of seed {first}, which SEED={first} replays:");
     println!("{}", told.story[from..].join("\n"));
@@ -114,11 +122,26 @@ fn tell(failed: &[(u64, Verdict)]) {
 #[test]
 fn a_seed_replays_exactly() {
     for seed in 0..20 {
-        let first = world::run(seed, true, &Count::default());
-        let again = world::run(seed, true, &Count::default());
+        let first = run(seed, true, &Count::default());
+        let again = run(seed, true, &Count::default());
         let mut lines = first.story.iter().zip(&again.story);
         let parts = lines.find(|(one, other)| one != other);
         assert_eq!(parts, None, "seed {seed} went another way");
         assert_eq!(first, again, "seed {seed}");
+    }
+}
+
+#[test]
+fn every_usual_cache_is_found_out() {
+    for control in [Subject::Naive, Subject::LeaseOnly, Subject::MarksOnly] {
+        let found = (0..CONTROL_SEEDS).find_map(|seed| {
+            let verdict = world::run(control, seed, false, &Count::default());
+            let violation = verdict.violations.first()?.clone();
+            Some((seed, violation))
+        });
+        let Some((seed, violation)) = found else {
+            panic!("{control:?} passed {CONTROL_SEEDS} seeds: the oracle sees nothing");
+        };
+        println!("{control:?}: found out by seed {seed}, {violation}");
     }
 }

@@ -1,6 +1,7 @@
 //! A library process: the shipping cache, and tasks that read and write through it.
 
 use crate::bus::Wire;
+use crate::control::{Control, Subject};
 use crate::database::{From, ROWS, Row, is_absent, key};
 use crate::l2::Line;
 use crate::lifeline::Lifeline;
@@ -26,8 +27,17 @@ pub(crate) struct Member {
     pub(crate) life: Arc<Lifeline>,
     pub(crate) clock: Arc<SimClock>,
     world: Arc<World>,
-    cache: Cache<Row>,
-    through: ReadThrough<Row>,
+    reads: Reads,
+}
+
+/// What a process reads through.
+#[derive(Debug)]
+enum Reads {
+    Shipping {
+        cache: Cache<Row>,
+        through: ReadThrough<Row>,
+    },
+    Control(Arc<Control>),
 }
 
 impl Member {
@@ -37,44 +47,47 @@ impl Member {
             let life = Arc::new(Lifeline::new(process));
             world.oracle.started(process);
             let clock = Arc::new(SimClock::new(world.start));
-            let parts = world.parts(&life, clock.clone(), Role::Member);
-            match Domain::join(parts).await {
-                Ok(domain) => return Self::open(world, life, clock, &domain),
-                Err(_) => {
-                    life.crash();
-                    pause(Timing::default().heartbeat).await;
-                }
+            let Some(reads) = Self::open(world, &life, &clock).await else {
+                life.crash();
+                pause(Timing::default().heartbeat).await;
+                continue;
+            };
+            let member = Arc::new(Self {
+                life,
+                clock,
+                world: world.clone(),
+                reads,
+            });
+            for _ in 0..READERS {
+                tokio::spawn(member.clone().read_on());
             }
+            return member;
         }
     }
 
-    fn open(
+    async fn open(
         world: &Arc<World>,
-        life: Arc<Lifeline>,
-        clock: Arc<SimClock>,
-        domain: &Arc<Domain>,
-    ) -> Arc<Self> {
-        let cache = Cache::open(domain, policy(), Bincode::default()).expect("a good policy");
-        let (database, line, sky) = (world.database.clone(), life.clone(), world.sky.clone());
+        life: &Arc<Lifeline>,
+        clock: &Arc<SimClock>,
+    ) -> Option<Reads> {
+        if world.subject != Subject::Shipping {
+            return Some(Reads::Control(Control::open(world, life).await));
+        }
+        let parts = world.parts(life, clock.clone(), Role::Member);
+        let domain = Domain::join(parts).await.ok()?;
+        let cache = Cache::open(&domain, policy(), Bincode::default()).expect("a good policy");
+        let (world, life) = (world.clone(), life.clone());
         let loader = move |wanted: Wanted| {
-            let (database, life) = (database.clone(), line.clone());
-            let from = match sky.dice.chance(sky.weather.replica_loads) && !sky.is_clear() {
-                true => From::Replica,
-                false => From::Primary,
-            };
-            async move { database.load(&life, row_of(&wanted), from).await }
+            let (world, life) = (world.clone(), life.clone());
+            async move {
+                let from = world.draw_source();
+                world.database.load(&life, row_of(&wanted), from).await
+            }
         };
-        let member = Arc::new(Self {
-            life,
-            clock,
-            world: world.clone(),
+        Some(Reads::Shipping {
             through: cache.read_through(loader),
             cache,
-        });
-        for _ in 0..READERS {
-            tokio::spawn(member.clone().read_on());
-        }
-        member
+        })
     }
 
     /// Reads in every way there is, until the sky clears up.
@@ -83,44 +96,57 @@ impl Member {
         while !self.world.sky.is_clear() {
             self.life.gate().await;
             let row = dice.pick(0..ROWS);
-            match dice.pick(0..6) {
-                0..=2 => self.read_through(row, 0).await,
-                3 => {
-                    let at_least = self.world.database.last_place(row).unwrap_or(0);
-                    self.read_through(row, at_least).await;
-                }
-                4 => self.get_or_load(row).await,
-                _ => self.look_aside(row).await,
+            match &self.reads {
+                Reads::Control(control) => self.read_control(control, row).await,
+                Reads::Shipping { cache, through } => match dice.pick(0..6) {
+                    0..=2 => self.read_through(through, row, 0).await,
+                    3 => {
+                        let at_least = self.world.database.last_place(row).unwrap_or(0);
+                        self.read_through(through, row, at_least).await;
+                    }
+                    4 => self.get_or_load(cache, row).await,
+                    _ => self.look_aside(cache, row).await,
+                },
             }
             pause(dice.span(0..30)).await;
         }
     }
 
-    /// Reads through; answers with the version and whether a cache had it.
-    pub(crate) async fn read_through(&self, row: usize, at_least: u64) {
+    async fn read_control(&self, control: &Control, row: usize) {
+        let begun = self.world.oracle.begin(self.life.process, row, 0);
+        let from = self.world.draw_source();
+        if let Some((value, tier)) = control.read(row, from).await
+            && (tier != Tier::None || from == From::Primary)
+        {
+            let version = value.map(|(_, version)| version);
+            self.world.oracle.judge(&begun, version, None, tier);
+        }
+    }
+
+    async fn read_through(&self, through: &ReadThrough<Row>, row: usize, at_least: u64) {
         let begun = self.world.oracle.begin(self.life.process, row, at_least);
         let ask = Ask {
             at_least: Position::new(0, at_least, 0),
             ..Ask::default()
         };
-        if let Ok(answer) = self.through.get_with(key(row), &ask).await {
+        if let Ok(answer) = through.get_with(key(row), &ask).await {
             self.judge(&begun, answer.as_ref());
         }
     }
 
-    async fn get_or_load(&self, row: usize) {
+    async fn get_or_load(&self, cache: &Cache<Row>, row: usize) {
         let begun = self.world.oracle.begin(self.life.process, row, 0);
         let (database, life) = (self.world.database.clone(), self.life.clone());
         let load = move |_| async move { database.load(&life, row, From::Primary).await };
-        if let Ok(answer) = self.cache.get_or_load(key(row), load).await {
+        if let Ok(answer) = cache.get_or_load(key(row), load).await {
             self.judge(&begun, answer.as_ref());
         }
     }
 
     /// Looks, and on a miss loads and fills by itself, or forgets to.
-    async fn look_aside(&self, row: usize) {
+    async fn look_aside(&self, cache: &Cache<Row>, row: usize) {
         let begun = self.world.oracle.begin(self.life.process, row, 0);
-        match self.cache.get(key(row)).await.expect("a good key") {
+        match cache.get(key(row)).await.expect("a good key") {
             Lookup::Hit(hit) => self.judge(&begun, Some(&hit)),
             // It does not say whether a tier had it, or a flight that was joined.
             Lookup::Absent => self.judge(&begun, None),
@@ -151,13 +177,19 @@ impl Member {
 
     /// Invalidates what was just committed, without waiting for the event.
     pub(crate) async fn invalidate(&self, row: usize) {
-        let _ = self.cache.invalidate(key(row)).await;
+        if let Reads::Shipping { cache, .. } = &self.reads {
+            let _ = cache.invalidate(key(row)).await;
+        }
     }
 
     /// What it answers when everything rests: the newest, and soon from a cache. Not
     /// at once, since a bucket that only this process knows to be behind is found by
     /// its first read, and mended a heartbeat later.
     pub(crate) async fn come_to_rest(&self, row: usize) {
+        let through = match &self.reads {
+            Reads::Control(control) => return self.read_control(control, row).await,
+            Reads::Shipping { through, .. } => through,
+        };
         let newest = self.world.database.version(row);
         let expected = (!is_absent(newest)).then_some((row as u64, newest));
         let process = self.life.process;
@@ -166,7 +198,7 @@ impl Member {
             if turn == 2 {
                 pause(3 * Timing::default().heartbeat).await;
             }
-            let answer = self.through.get(key(row)).await;
+            let answer = through.get(key(row)).await;
             let found = answer.as_ref().ok().map(|hit| hit.as_deref().copied());
             if found != Some(expected) {
                 self.world.oracle.violated(format!(
@@ -185,6 +217,14 @@ impl Member {
 }
 
 impl World {
+    /// Where the next load reads.
+    fn draw_source(&self) -> From {
+        match self.sky.strikes(self.sky.weather.replica_loads) {
+            true => From::Replica,
+            false => From::Primary,
+        }
+    }
+
     /// What a process of this world is made of.
     pub(crate) fn parts(
         &self,

@@ -35,7 +35,7 @@ async fn strike(world: &Arc<World>, fault: Fault, old: &Past) {
     match fault {
         Fault::Eviction => {
             let row = world.sky.dice.pick(0..ROWS);
-            world.l2.evict(world.oracle.address(row));
+            world.l2.evict(row);
         }
         Fault::Failover => fail_over(world).await,
         Fault::EmptyRestart => world.l2.restart(None),

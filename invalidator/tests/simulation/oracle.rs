@@ -147,12 +147,17 @@ impl Oracle {
     }
 
     /// A heartbeat is about to be written to a bucket.
-    pub(crate) fn told(&self, bucket: Bucket, seen: Position, floor: impl Fn(&[u8]) -> Position) {
+    pub(crate) fn told(
+        &self,
+        bucket: Bucket,
+        seen: Position,
+        floor: impl Fn(&Address) -> Position,
+    ) {
         for (row, address) in self.rows.iter().enumerate() {
             if address.bucket == bucket {
                 let mut state = self.state.lock();
                 let beat = state.beats.entry(seen.offset).or_default();
-                beat[row].get_or_insert_with(|| floor(&address.record).offset);
+                beat[row].get_or_insert_with(|| floor(address).offset);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::bus::Hub;
 use crate::carrier::Carrier;
+use crate::control::Subject;
 use crate::count::Count;
 use crate::database::{Database, GROUPS, REST_PATIENCE, ROWS};
 use crate::dice::Dice;
@@ -22,7 +23,7 @@ use tokio::time::Instant;
 /// The library processes.
 pub(crate) const MEMBERS: usize = 3;
 /// How long the trouble lasts.
-const TROUBLE: Duration = Duration::from_secs(4);
+const TROUBLE: Duration = Duration::from_secs(3);
 
 /// How often and how long: faster than the defaults, so that more meets in a run.
 pub(crate) struct Timing;
@@ -39,6 +40,7 @@ impl Timing {
 /// One run's world.
 #[derive(Debug)]
 pub(crate) struct World {
+    pub(crate) subject: Subject,
     pub(crate) start: Instant,
     pub(crate) sky: Arc<Sky>,
     pub(crate) oracle: Arc<Oracle>,
@@ -52,12 +54,12 @@ pub(crate) struct World {
 }
 
 /// Runs one seed from its start to its rest.
-pub(crate) fn run(seed: u64, tells: bool, count: &Count) -> Verdict {
+pub(crate) fn run(subject: Subject, seed: u64, tells: bool, count: &Count) -> Verdict {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime of one thread");
     let verdict = runtime.block_on(async {
-        let world = World::new(seed, tells);
+        let world = World::new(subject, seed, tells);
         world.live().await;
         count.add(&world.count);
         // They hold the world, and the world holds them.
@@ -70,7 +72,7 @@ pub(crate) fn run(seed: u64, tells: bool, count: &Count) -> Verdict {
 }
 
 impl World {
-    fn new(seed: u64, tells: bool) -> Arc<Self> {
+    fn new(subject: Subject, seed: u64, tells: bool) -> Arc<Self> {
         let dice = Dice::new(seed);
         let sky = Arc::new(Sky::new(dice.clone(), Weather::draw(&dice)));
         let start = Instant::now();
@@ -80,6 +82,7 @@ impl World {
         let database = Arc::new(Database::new(sky.clone()));
         oracle.watch(database.clone());
         Arc::new(Self {
+            subject,
             start,
             l2: Arc::new(L2::new(clock.clone(), sky.clone(), oracle.clone())),
             hub: Arc::new(Hub::new(sky.clone(), oracle.clone())),
