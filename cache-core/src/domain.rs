@@ -5,8 +5,9 @@ use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::coherence::announce::{Announced, Announcer, Change};
 use crate::coherence::apply::Applier;
-use crate::coherence::heartbeat::Heart;
+use crate::coherence::heartbeat::{Done, Heart};
 use crate::coherence::listen::{Listener, Proof, Timing};
+use crate::coherence::retry::{self, Repeats, Retries};
 use crate::coherence::voice::Voice;
 use crate::error::{Error, Kind};
 use crate::event::Observer;
@@ -22,16 +23,13 @@ use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How many invalidations may wait for an L2 that is away.
-pub const RETRIES_MAX: usize = 10_000;
-/// How many retried invalidations go into one announcement.
-const RETRY_BATCH: usize = 256;
-/// The pause after an announcement that L2 did not take.
-const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// How long leaving waits for an L2 that lacks invalidations of this process.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the first round trip over the bus may take.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 
@@ -81,12 +79,13 @@ pub struct Domain {
     applier: Arc<Applier>,
     announcer: Arc<Announcer>,
     voice: Arc<Voice>,
-    done: watch::Sender<Option<Position>>,
-    retries: mpsc::Sender<Change>,
+    done: watch::Sender<Option<Done>>,
+    retries: Retries,
     behind: mpsc::Sender<Bucket>,
     being_mended: Arc<Mutex<HashSet<Bucket>>>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    runtime: Handle,
 }
 
 impl Domain {
@@ -112,7 +111,7 @@ impl Domain {
             horizon.clone(),
             parts.observer.clone(),
         ));
-        let (retries, waiting) = mpsc::channel(RETRIES_MAX);
+        let (retries, repeats) = retry::channel();
         let (behind, found) = mpsc::channel(crate::model::key::BUCKETS);
         let domain = Arc::new(Self {
             name: parts.name.clone(),
@@ -132,15 +131,16 @@ impl Domain {
             being_mended: Arc::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            runtime: Handle::current(),
         });
-        domain.start(parts, waiting, found).await?;
+        domain.start(parts, repeats, found).await?;
         Ok(domain)
     }
 
     async fn start(
         self: &Arc<Self>,
         parts: Parts,
-        waiting: mpsc::Receiver<Change>,
+        repeats: Repeats,
         found: mpsc::Receiver<Bucket>,
     ) -> Result<(), Error> {
         let heart = Heart {
@@ -148,7 +148,9 @@ impl Domain {
             voice: self.voice.clone(),
             horizon: self.horizon.clone(),
             observer: self.observer.clone(),
+            clock: self.clock.clone(),
             every: parts.timing.heartbeat,
+            carries_for: parts.timing.trust,
         };
         let listener = Listener {
             bus: parts.bus,
@@ -187,7 +189,7 @@ impl Domain {
             Role::Invalidator => self.run(heart.beat_for_all(self.done.subscribe())),
             Role::Member => self.run(heart.beat_while_announcing()),
         }
-        self.run(retry(self.announcer.clone(), waiting));
+        self.run(repeats.run(self.announcer.clone()));
         Ok(())
     }
 
@@ -202,7 +204,8 @@ impl Domain {
     /// Runs a task to its end, even while the domain is being left. It must end by
     /// itself, as a step of L2 does.
     pub fn finish(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
+        // On the domain's own runtime: what must be finished may be dropped elsewhere.
+        self.tasks.spawn_on(task, &self.runtime);
     }
 
     /// Announces a local change: everywhere if L2 can be reached, else as far as
@@ -213,7 +216,19 @@ impl Domain {
     /// # Errors
     /// [`Kind::Overloaded`] when too many already wait for L2: this one is not
     /// kept, and only the change stream (or the TTL) repairs it.
-    pub async fn announce(&self, change: Change) -> Result<bool, Error> {
+    pub async fn announce(self: &Arc<Self>, change: Change) -> Result<bool, Error> {
+        let domain = self.clone();
+        // On a task of its own: a caller that goes away between L2 and the bus would
+        // leave every L1 with what L2 has just refused.
+        let announcing = async move { domain.announce_whole(change).await };
+        let announced = self.tasks.spawn_on(announcing, &self.runtime).await;
+        announced.unwrap_or_else(|cause| {
+            let subject = self.name.as_str();
+            Err(Error::new(Kind::Unavailable, "announcing a change", subject).because(cause))
+        })
+    }
+
+    async fn announce_whole(&self, change: Change) -> Result<bool, Error> {
         let announced = self.announcer.announce(std::slice::from_ref(&change)).await;
         let position = match announced.as_deref() {
             Ok([Announced::Everywhere(position)]) => Some(*position),
@@ -227,26 +242,24 @@ impl Domain {
         if position.is_some() {
             return Ok(true);
         }
-        self.retries.try_send(change).map(|()| false).map_err(|_| {
-            Error::new(
-                Kind::Overloaded,
-                "keeping an invalidation for L2",
-                self.name.as_str(),
-            )
-            .hint("L2 has been away for too long; the change stream must repair this one")
-        })
+        if self.retries.keep(change) {
+            return Ok(false);
+        }
+        let doing = "keeping an invalidation for L2";
+        let error = Error::new(Kind::Overloaded, doing, self.name.as_str());
+        Err(error.hint("L2 has been away for too long; the change stream must repair this one"))
     }
 
-    /// Every change up to `position` is in L2 and on the bus: an invalidator's
-    /// heartbeat says so from here on, and begins with the first call. What is not
-    /// higher than before is left out.
+    /// Every change up to `position` is in L2 and on the bus, and more are being
+    /// carried: an invalidator's heartbeat says so from here on, and begins with the
+    /// first call. It must be said again within the trust's span, even if nothing
+    /// changed, or L1s are no longer trusted.
     pub fn done_up_to(&self, position: Position) {
-        self.done.send_if_modified(|done| {
-            let higher = done.is_none_or(|done| done < position);
-            if higher {
-                *done = Some(position);
-            }
-            higher
+        let said = self.clock.now();
+        self.done.send_modify(|done| {
+            let before = done.map_or(Position::ZERO, |done| done.position);
+            let position = position.max(before);
+            *done = Some(Done { position, said });
         });
     }
 
@@ -263,9 +276,14 @@ impl Domain {
         });
     }
 
-    /// Leaves: says farewell, ends all tasks, and waits for what must be finished,
-    /// such as leases given back.
+    /// Leaves: waits a while for an L2 that lacks invalidations of this process, says
+    /// farewell, ends all tasks, and waits for what must be finished, such as leases
+    /// given back.
     pub async fn leave(&self) {
+        let lacking = self.retries.drained(LEAVE_PATIENCE).await;
+        if lacking > 0 {
+            tracing::error!(lacking, "L2 was never told of some invalidations");
+        }
         let _ = self.voice.farewell().await;
         self.stop.cancel();
         self.tasks.close();
@@ -325,23 +343,6 @@ impl Domain {
 
 /// How long a bucket that was reported is not reported again.
 const MEND_PAUSE: Duration = Duration::from_secs(1);
-
-/// Repeats what L2 did not take: the same step, never a variant of it.
-async fn retry(announcer: Arc<Announcer>, mut waiting: mpsc::Receiver<Change>) {
-    let mut batch = Vec::with_capacity(RETRY_BATCH);
-    while !batch.is_empty() || waiting.recv_many(&mut batch, RETRY_BATCH).await > 0 {
-        match announcer.announce_again(&batch).await {
-            Ok(answers) => {
-                let mut answers = answers.into_iter();
-                batch.retain(|_| !matches!(answers.next(), Some(Announced::Everywhere(_))));
-            }
-            Err(error) => tracing::debug!(%error, "the bus is away"),
-        }
-        if !batch.is_empty() {
-            tokio::time::sleep(RETRY_PAUSE).await;
-        }
-    }
-}
 
 impl Drop for Domain {
     fn drop(&mut self) {

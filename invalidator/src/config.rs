@@ -15,7 +15,7 @@
 //! keep = "7d"                  # how long a stream made here keeps events
 //! epoch = 0                    # raised by hand when the stream was made anew
 //! batch = 256                  # events announced together
-//! in_flight = 8192             # events without an answer at most
+//! in_flight = 65536            # events without an answer at most
 //! ack_wait = "5s"              # then another instance gets what this one had
 //! attempts = 20                # deliveries before an event is given up
 //! # then [[rule]] and [native]
@@ -152,7 +152,7 @@ fn source(section: &mut Section<'_>) -> Option<SourceSettings> {
     let subjects = section.list("subjects", subject).unwrap_or_default();
     let keep = section.duration_or("keep", HOUR..=3650 * DAY, 7 * DAY);
     let batch = section.integer_or("batch", 1..=4096u32, 256);
-    let in_flight = section.integer_or("in_flight", 1..=100_000u32, 8192);
+    let in_flight = section.integer_or("in_flight", 1..=1_000_000u32, 65_536);
     let ack_wait = section.duration_or("ack_wait", SECOND..=600 * SECOND, 5 * SECOND);
     let attempts = section.integer_or("attempts", 2..=1_000_000u32, 20);
     if create_stream && !section.has("subjects") {

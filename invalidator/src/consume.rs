@@ -36,8 +36,12 @@ pub struct Puller {
     asked_until: Instant,
     /// The last event that was ever delivered.
     highest: u64,
+    /// When the stream had stored it; 0 if that was before this instance began.
+    highest_stored_ms: u64,
     /// A first delivery came out of order: this may be another stream.
     in_doubt: bool,
+    /// It was even stored after the last event before: its place is taken twice.
+    lost_its_end: bool,
 }
 
 impl Puller {
@@ -56,7 +60,9 @@ impl Puller {
         connected.mark_unchanged();
         Ok(Self {
             highest: source.consumer.cached_info().delivered.stream_sequence,
+            highest_stored_ms: 0,
             in_doubt: false,
+            lost_its_end: false,
             source,
             inbox,
             events,
@@ -121,9 +127,14 @@ impl Puller {
     /// 2. somebody makes both again, for example an instance that starts;
     /// 3. the request that this instance left with the old consumer is answered by
     ///    the new one, from position 1 on, where L2 would take it for old.
+    ///
+    /// Or the stream is the same and has lost its end, as after a power failure, and
+    /// gives the same places to other events. Those were stored later than what had
+    /// come before, which a repetition never is.
     async fn resolve_doubt(&mut self) -> Result<(), Error> {
         while self.in_doubt {
             match self.source.backlog().await {
+                Ok(_) if self.lost_its_end => return Err(self.source.lost_its_end()),
                 Ok(_) => self.in_doubt = false,
                 Err(error) if error.kind() == Kind::Mismatch => return Err(error),
                 Err(error) => {
@@ -168,8 +179,14 @@ impl Puller {
                 return None;
             }
         };
-        self.in_doubt |= attempt == 1 && sequence <= self.highest;
-        self.highest = self.highest.max(sequence);
+        if attempt == 1 && sequence <= self.highest {
+            self.in_doubt = true;
+            let known = self.highest_stored_ms > 0;
+            self.lost_its_end |= known && stored_ms > self.highest_stored_ms;
+        }
+        if sequence > self.highest {
+            (self.highest, self.highest_stored_ms) = (sequence, stored_ms);
+        }
         let (message, acker) = message.split();
         Some(Delivery {
             subject: message.subject.into_string(),

@@ -155,12 +155,13 @@ impl Pipeline {
         let to_late = to_late.clone();
         async move {
             outbox.announce(&mut events).await;
+            // A dead letter that takes long holds up nobody's announcement.
+            drop(slot);
             outbox.settle(&mut events).await;
             for event in events {
                 // Closed only if its receiver crashed; the stream delivers again.
                 let _ = to_late.send(event);
             }
-            drop(slot);
         }
     }
 

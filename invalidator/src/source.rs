@@ -212,6 +212,17 @@ impl Source {
         )
     }
 
+    /// The stream gives places to events that others had before: L2 would take them
+    /// for older than what it has applied.
+    pub fn lost_its_end(&self) -> Error {
+        let doing = "going on with the stream";
+        Error::new(Kind::Mismatch, doing, self.settings.stream.as_str()).hint(format!(
+            "it lost its last events and gives their places to others: set `epoch = {}` in \
+             [source] and start again",
+            self.settings.epoch.saturating_add(1)
+        ))
+    }
+
     fn unanswered(&self, cause: impl Into<Cause>) -> Error {
         let doing = "asking NATS about the stream";
         Error::new(Kind::Unavailable, doing, self.settings.stream.as_str()).because(cause)

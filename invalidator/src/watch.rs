@@ -43,20 +43,27 @@ impl Watch {
         let mut tick = interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = self.first;
-        let mut cleared = 0;
+        let mut gap = Gap::default();
         loop {
             tick.tick().await;
             match self.source.backlog().await {
                 Ok(now) => {
+                    if now.last < before.last {
+                        return self.source.lost_its_end();
+                    }
+                    if let Some(error) = self.overtaken() {
+                        return error;
+                    }
                     self.metrics.backlog(now.pending, now.ack_pending);
-                    self.domain.done_up_to(self.source.position(now.done));
+                    if gets_somewhere(&before, &now) {
+                        self.domain.done_up_to(self.source.position(now.done));
+                    }
                     *self.not_ready.write() = None;
-                    let filtered = self.source.settings.filter.is_some();
-                    if let Some(lost) = lost_up_to(&before, &now, cleared)
-                        && !filtered
+                    gap.look(&before, &now, self.source.settings.filter.is_some());
+                    if let Some(lost) = gap.open()
                         && self.clear_all(lost).await
                     {
-                        cleared = lost;
+                        gap.cleared = lost;
                     }
                     before = now;
                 }
@@ -67,6 +74,20 @@ impl Watch {
                 }
             }
         }
+    }
+
+    /// Another instance works in a newer epoch: what this one announces is refused.
+    fn overtaken(&self) -> Option<Error> {
+        let (own, heard) = (
+            self.source.settings.epoch,
+            self.domain.horizon().seen().epoch,
+        );
+        (heard > own).then(|| {
+            let stream = self.source.settings.stream.as_str();
+            Error::new(Kind::Mismatch, "carrying events of", stream).hint(format!(
+                "another instance is in epoch {heard}, this one in {own}: set `epoch = {heard}`"
+            ))
+        })
     }
 
     /// Clears every cache: nobody can say what the lost events were about.
@@ -93,6 +114,39 @@ impl Watch {
     }
 }
 
+/// Whether events are being carried: none waits, or some went on since the last look.
+fn gets_somewhere(before: &Backlog, now: &Backlog) -> bool {
+    now.pending == 0 || now.given > before.given || now.done > before.done
+}
+
+/// Events that the stream dropped before anybody had read them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gap {
+    /// The last of them.
+    lost: u64,
+    /// Up to where everything has been cleared for it.
+    cleared: u64,
+}
+
+impl Gap {
+    /// Looks for one. Behind a filter, events that nobody reads are dropped all the
+    /// time; but if some that are read wait, one of those may be among them.
+    fn look(&mut self, before: &Backlog, now: &Backlog, filtered: bool) {
+        let waiting = before.pending + before.ack_pending > 0;
+        if let Some(lost) = lost_up_to(before, now, self.cleared)
+            && (waiting || !filtered)
+        {
+            self.lost = self.lost.max(lost);
+        }
+    }
+
+    /// The last lost event that nothing has been cleared for yet. It stays until all
+    /// is cleared, however the stream goes on: L2 may be away just then.
+    fn open(&self) -> Option<u64> {
+        (self.lost > self.cleared).then_some(self.lost)
+    }
+}
+
 /// The last event that the stream dropped although it was not read, or not answered
 /// for, if there is one that is not `cleared` yet.
 ///
@@ -100,8 +154,7 @@ impl Watch {
 /// gone on behind the gap, and what it was given since then would hide what it was
 /// not. An event that was given, done and dropped between two looks is taken for a
 /// lost one; that clears once more than needed, with streams that keep next to
-/// nothing. Behind a filter nobody can tell: the dropped events may have been about
-/// something else.
+/// nothing.
 pub fn lost_up_to(before: &Backlog, now: &Backlog, cleared: u64) -> Option<u64> {
     let dropped = now.first.checked_sub(1)?;
     let unread = dropped > before.given;
@@ -142,6 +195,45 @@ mod tests {
         assert_eq!(at_rest(9, 4, 8, 0), Some(7), "5 to 7 were not answered for");
         assert_eq!(at_rest(4, 4, 8, 7), None, "cleared for that already");
         assert_eq!(at_rest(4, 4, 9, 7), Some(8), "one more is gone");
+    }
+
+    #[test]
+    fn a_gap_stays_open_until_all_is_cleared() {
+        let mut gap = Gap::default();
+        gap.look(&backlog(4, 4, 1), &backlog(10, 10, 8), false);
+        assert_eq!(gap.open(), Some(7));
+        gap.look(&backlog(10, 10, 8), &backlog(10, 10, 8), false);
+        assert_eq!(gap.open(), Some(7), "L2 was away, and nothing was cleared");
+        gap.cleared = 7;
+        assert_eq!(gap.open(), None);
+    }
+
+    #[test]
+    fn behind_a_filter_only_what_waits_can_be_lost() {
+        let mut gap = Gap::default();
+        gap.look(&backlog(4, 4, 1), &backlog(4, 4, 8), true);
+        assert_eq!(gap.open(), None, "others' events");
+        let waiting = Backlog {
+            pending: 1,
+            ..backlog(4, 4, 1)
+        };
+        gap.look(&waiting, &backlog(4, 4, 8), true);
+        assert_eq!(gap.open(), Some(7));
+    }
+
+    #[test]
+    fn a_backlog_that_nobody_takes_is_no_progress() {
+        let waiting = |given, done| Backlog {
+            pending: 3,
+            ..backlog(given, done, 1)
+        };
+        assert!(gets_somewhere(&waiting(4, 4), &waiting(5, 4)));
+        assert!(gets_somewhere(&waiting(4, 3), &waiting(4, 4)));
+        assert!(!gets_somewhere(&waiting(4, 4), &waiting(4, 4)));
+        assert!(
+            gets_somewhere(&backlog(4, 4, 1), &backlog(4, 4, 1)),
+            "all quiet"
+        );
     }
 
     #[test]

@@ -58,8 +58,15 @@ impl Embedded {
     /// [`cache_core::Kind::Unavailable`] when the bus carries nothing.
     pub async fn invalidator(&self) -> Result<Arc<Domain>, Error> {
         let domain = self.join(Arc::new(Silent), Role::Invalidator).await?;
-        // The database is as new as everything else here: nothing came before.
-        domain.done_up_to(Position::ZERO);
+        let (carrying, every) = (Arc::downgrade(&domain), Timing::default().heartbeat);
+        domain.run(async move {
+            // The database is as new as everything else here: nothing came before.
+            while let Some(domain) = carrying.upgrade() {
+                domain.done_up_to(Position::ZERO);
+                drop(domain);
+                tokio::time::sleep(every).await;
+            }
+        });
         Ok(domain)
     }
 

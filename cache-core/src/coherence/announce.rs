@@ -7,7 +7,7 @@ use crate::bus::BusError;
 use crate::coherence::voice::Voice;
 use crate::event::{Event, Observer};
 use crate::guard::horizon::Horizon;
-use crate::model::key::{Address, Key, KeySpace, Name};
+use crate::model::key::{Address, Bucket, Key, KeySpace, Name};
 use crate::model::position::Position;
 use crate::model::tag::Tag;
 use crate::tier::tags::TAG_KEEP;
@@ -99,6 +99,13 @@ impl Announcer {
         let mut told = Vec::with_capacity(changes.len());
         let mut answers = Vec::with_capacity(changes.len());
         for ((change, bucket), applied) in changes.iter().zip(buckets).zip(applied) {
+            if let Ok(Applied::Done {
+                raised: Some(floor),
+                ..
+            }) = applied
+            {
+                told.push(self.raised(bucket, floor));
+            }
             let answer = outcome(applied);
             let position = match &answer {
                 Announced::Everywhere(position) => {
@@ -122,9 +129,21 @@ impl Announcer {
         Ok(answers)
     }
 
+    /// L2 had lost changes of this bucket that are known here.
+    fn raised(&self, bucket: Bucket, floor: Position) -> Invalidation {
+        self.observer.observe(&Event::BucketRaised { bucket });
+        self.horizon.raise(bucket, floor);
+        Invalidation {
+            target: Target::Bucket(bucket),
+            position: floor,
+            changed_ms: None,
+        }
+    }
+
     fn invalidate(&self, change: &Change) -> Invalidate {
         let (address, keep) = locate(&self.domain, &change.target);
         Invalidate {
+            known: self.horizon.known(address.bucket),
             address,
             position: change.position,
             keep,
@@ -138,6 +157,10 @@ fn outcome(applied: Result<Applied, RemoteError>) -> Announced {
         Ok(Applied::NoWatermark) => {
             Announced::NotInL2("the bucket has no watermark yet".to_owned())
         }
+        Ok(Applied::OldEpoch) => Announced::NotInL2(
+            "L2 is in a newer epoch than this change; this instance must be started anew"
+                .to_owned(),
+        ),
         Ok(Applied::TicksExhausted) => Announced::NotInL2(
             "the bucket's local positions are used up; raise the epoch".to_owned(),
         ),

@@ -13,7 +13,7 @@ use crate::tier::l1::Drops;
 use crate::wire::invalidation::{Invalidation, Target};
 use parking_lot::RwLock;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// Applies invalidations to everything this process holds.
@@ -24,7 +24,8 @@ pub struct Applier {
     horizon: Arc<Horizon>,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
-    caches: RwLock<HashMap<Name, Arc<dyn Drops>>>,
+    /// By name; two handles of one name each have an L1.
+    caches: RwLock<HashMap<Name, Vec<Weak<dyn Drops>>>>,
 }
 
 impl Applier {
@@ -46,9 +47,14 @@ impl Applier {
         }
     }
 
-    /// Adds a cache's L1. It must be added before it is served from.
-    pub fn add(&self, cache: Name, l1: Arc<dyn Drops>) {
-        self.caches.write().insert(cache, l1);
+    /// Adds a cache's L1 for as long as somebody holds it. It must be added before it
+    /// is served from.
+    pub fn add<L: Drops + 'static>(&self, cache: Name, l1: &Arc<L>) {
+        let l1: Weak<L> = Arc::downgrade(l1);
+        let mut caches = self.caches.write();
+        let all = caches.entry(cache).or_default();
+        all.retain(|other| other.strong_count() > 0);
+        all.push(l1);
     }
 
     /// Applies one invalidation. On return no L1 of this process serves what it hit.
@@ -76,10 +82,10 @@ impl Applier {
     /// Messages may have been lost: drops everything.
     pub fn gap(&self, reason: &str) {
         self.fence.raise_all();
-        for l1 in self.caches.read().values() {
+        self.each_cache(|l1| {
             l1.tags_changed();
             l1.drop_all();
-        }
+        });
         self.observer.observe(&Event::Gap { reason });
     }
 
@@ -90,9 +96,7 @@ impl Applier {
         let hash = space.hash(key);
         self.fence.raise(hash);
         self.horizon.raise(hash.bucket(), one.position);
-        if let Some(l1) = self.caches.read().get(cache) {
-            l1.drop_key(hash);
-        }
+        self.each_of(cache, |l1| l1.drop_key(hash));
     }
 
     fn apply_tag(&self, cache: &Name, tag: &Tag, one: &Invalidation) {
@@ -101,16 +105,24 @@ impl Applier {
         // The fence cuts off the tag's known floor; then entries ask for it again.
         self.fence.raise(hash);
         self.horizon.raise(hash.bucket(), one.position);
-        if let Some(l1) = self.caches.read().get(cache) {
-            l1.tags_changed();
-        }
+        self.each_of(cache, |l1| l1.tags_changed());
     }
 
     fn apply_bucket(&self, bucket: Bucket, one: &Invalidation) {
         self.fence.raise_bucket(bucket);
         self.horizon.raise(bucket, one.position);
-        for l1 in self.caches.read().values() {
-            l1.tags_changed();
-        }
+        self.each_cache(|l1| l1.tags_changed());
+    }
+
+    fn each_of(&self, cache: &Name, each: impl Fn(&dyn Drops)) {
+        let caches = self.caches.read();
+        let all = caches.get(cache).into_iter().flatten();
+        all.filter_map(Weak::upgrade).for_each(|l1| each(&*l1));
+    }
+
+    fn each_cache(&self, each: impl Fn(&dyn Drops)) {
+        let caches = self.caches.read();
+        let all = caches.values().flatten();
+        all.filter_map(Weak::upgrade).for_each(|l1| each(&*l1));
     }
 }

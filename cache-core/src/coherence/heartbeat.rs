@@ -6,6 +6,7 @@
 //! bus says so, because an L1 may have been filled from it meanwhile. That costs
 //! 1/256 of the cache, and needs no record of what exactly was lost.
 
+use crate::clock::{Clock, Tick};
 use crate::coherence::voice::Voice;
 use crate::event::{Event, Observer};
 use crate::guard::horizon::Horizon;
@@ -33,8 +34,21 @@ pub struct Heart {
     pub horizon: Arc<Horizon>,
     /// Who is told.
     pub observer: Arc<dyn Observer>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
     /// The time between heartbeats.
     pub every: Duration,
+    /// How long an invalidator is believed to carry changes after it last said so.
+    pub carries_for: Duration,
+}
+
+/// How far an invalidator is.
+#[derive(Clone, Copy, Debug)]
+pub struct Done {
+    /// Everything up to here is in L2 and on the bus.
+    pub position: Position,
+    /// When that was last said.
+    pub said: Tick,
 }
 
 impl Heart {
@@ -45,10 +59,13 @@ impl Heart {
     /// everything the buckets then say from where on the stream must be read again
     /// to know what they should hold.
     ///
-    /// The bus hears it even while a part of L2 is down, since it also proves that
-    /// invalidations still flow; but it then repeats the last position that every
-    /// bucket has been told.
-    pub async fn beat_for_all(self, mut done: watch::Receiver<Option<Position>>) {
+    /// The bus hears it even while a part of L2 is down; but it then repeats the last
+    /// position that every bucket has been told.
+    ///
+    /// It proves that invalidations still flow only while somebody says so: an
+    /// invalidator that hears nothing of its stream, or gets nowhere, goes on beating,
+    /// but nobody trusts L1 for it.
+    pub async fn beat_for_all(self, mut done: watch::Receiver<Option<Done>>) {
         // An error means that the domain is gone.
         if done.wait_for(Option::is_some).await.is_err() {
             return;
@@ -58,12 +75,19 @@ impl Heart {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            let seen = done.borrow().unwrap_or_default();
+            let Some(Done {
+                position: seen,
+                said,
+            }) = *done.borrow()
+            else {
+                continue;
+            };
+            let carries = self.clock.now().since(said) <= self.carries_for;
             if self.tell_buckets(Bucket::all(), seen).await {
                 told = told.max(seen);
             }
             // A bus that is away is noticed by its listeners; nothing else helps.
-            let _ = self.voice.heartbeat(true, told).await;
+            let _ = self.voice.heartbeat(carries, told).await;
         }
     }
 
@@ -96,14 +120,16 @@ impl Heart {
         self.tell_buckets(Bucket::all(), Position::ZERO).await;
     }
 
-    /// Mends the buckets that readers found behind, one at a time.
+    /// Mends the buckets that readers found behind.
     ///
     /// Readers wait a heartbeat first: an invalidator mends all buckets by itself,
     /// and an announcement may just be on its way to L2.
     pub async fn mend(self, mut behind: mpsc::Receiver<Bucket>) {
-        while let Some(bucket) = behind.recv().await {
+        while let Some(first) = behind.recv().await {
             tokio::time::sleep(self.every).await;
-            self.tell_buckets([bucket], self.horizon.seen()).await;
+            let others = std::iter::from_fn(|| behind.try_recv().ok());
+            let buckets: Vec<_> = std::iter::once(first).chain(others).collect();
+            self.tell_buckets(buckets, self.horizon.seen()).await;
         }
     }
 
@@ -119,7 +145,7 @@ impl Heart {
             .map(|bucket| Beat {
                 bucket,
                 seen,
-                known: self.horizon.applied(bucket),
+                known: self.horizon.known(bucket),
             })
             .collect();
         let answers = self.remote.beat(beats.clone()).await;
@@ -133,7 +159,7 @@ impl Heart {
                 Ok(Beaten::Raised(watermark)) => {
                     self.horizon.raise(beat.bucket, watermark.applied);
                     // A bucket of which nothing was known is new, not damaged.
-                    if beat.known > Position::ZERO {
+                    if beat.known.applied > Position::ZERO {
                         self.observer.observe(&Event::BucketRaised {
                             bucket: beat.bucket,
                         });

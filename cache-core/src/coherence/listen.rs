@@ -7,8 +7,8 @@
 //! 4. the bus says so itself (reconnect, full buffer), or bytes that are no message.
 //!
 //! L1 is trusted while this process hears its own pings come back and, where an
-//! invalidator carries the changes, that invalidator's heartbeat. Both count from
-//! when they were sent, so a backlog on the way does not pass for freshness.
+//! invalidator carries the changes, that invalidator's heartbeat. A ping counts from
+//! when it was sent, so a backlog on the way does not pass for freshness.
 
 use crate::bus::{Bus, BusError, Heard, Subscription};
 use crate::clock::{Clock, Tick};
@@ -168,6 +168,7 @@ impl Listener {
             Content::Heartbeat { invalidator, seen } => {
                 self.horizon.raise_seen(seen);
                 if invalidator {
+                    // When it was sent, nobody here knows; the ping's age covers it.
                     ear.invalidator = Some(now);
                     self.renew(ear);
                 }

@@ -5,4 +5,5 @@ pub mod announce;
 pub mod apply;
 pub mod heartbeat;
 pub mod listen;
+pub mod retry;
 pub mod voice;

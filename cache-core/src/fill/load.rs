@@ -39,7 +39,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         loop {
             let attempt = self.attempt(key);
             let flights = &self.flights;
-            match flights.join(&attempt.key, attempt.hash, attempt.ticket, ask.at_least) {
+            match flights.join(&attempt.key, attempt.hash, attempt.since, ask.at_least) {
                 Part::Lead(lead) => {
                     let follow = lead.follow();
                     // On a task of its own: the flight goes on when the caller
@@ -51,14 +51,29 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                     };
                 }
                 Part::Follow(follow) => {
-                    if let Some(flown) = follow.wait().await {
-                        self.observe(Event::Coalesced { cache: self.id });
-                        return flown;
+                    match tokio::time::timeout(self.policy.lease, follow.wait()).await {
+                        Ok(Some(flown)) => {
+                            self.observe(Event::Coalesced { cache: self.id });
+                            return flown;
+                        }
+                        Ok(None) => {}
+                        // Somebody holds a ticket and does not fill.
+                        Err(_) => return self.load_alone(&attempt, load).await,
                     }
                 }
                 Part::Full => return Err(self.load_error(Kind::Overloaded)),
             }
         }
+    }
+
+    /// Loads without a lease: the value is for this caller alone.
+    async fn load_alone(&self, attempt: &Attempt, load: Load<V>) -> Flown<V> {
+        let loaded = self.run_load(attempt, load).await?;
+        let (held, _) = self.offer(attempt, None, loaded, None).await?;
+        Ok(Served {
+            held,
+            tier: Tier::None,
+        })
     }
 
     async fn lead(

@@ -12,8 +12,7 @@ pub mod probe;
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::event::{Answer, CacheId, Event, Tier};
-use crate::flight::single::Flights;
-use crate::guard::fence::Ticket;
+use crate::flight::single::{Flights, Since};
 use crate::guard::horizon::Snapshot;
 use crate::model::entry::Entry;
 use crate::model::key::{Address, Key, KeyHash, KeySpace};
@@ -58,8 +57,7 @@ pub struct Attempt {
     pub(crate) key: Arc<[u8]>,
     pub(crate) hash: KeyHash,
     pub(crate) address: Address,
-    pub(crate) ticket: Ticket,
-    pub(crate) tag_changes: u64,
+    pub(crate) since: Since,
     pub(crate) known: Snapshot,
 }
 
@@ -86,7 +84,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let space = KeySpace::new(domain.name().clone(), policy.name.clone());
         let longest = policy.lifetime.l1_ttl.max(policy.lifetime.negative_ttl);
         let l1 = Arc::new(L1::new(policy.l1_bytes, longest));
-        domain.applier().add(policy.name.clone(), l1.clone());
+        domain.applier().add(policy.name.clone(), &l1);
         let tags = TagFloors::new(
             space.clone(),
             domain.remote().clone(),
@@ -111,13 +109,15 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     /// Takes everything that must be older than the first outside read.
     pub(crate) fn attempt(&self, key: Key<'_>) -> Attempt {
         let hash = self.space.hash(key);
-        let ticket = self.domain.fence().ticket(hash);
+        let since = Since {
+            ticket: self.domain.fence().ticket(hash),
+            tag_changes: self.l1.tag_changes(),
+        };
         Attempt {
             key: key.bytes().into(),
             hash,
             address: self.space.address(key),
-            ticket,
-            tag_changes: self.l1.tag_changes(),
+            since,
             known: self.domain.horizon().snapshot(),
         }
     }
@@ -155,8 +155,8 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         Arc::new(Held {
             key: attempt.key.clone(),
             expires: self.domain.clock().now().after(stay),
-            ticket: attempt.ticket,
-            tags_checked: AtomicU64::new(attempt.tag_changes),
+            ticket: attempt.since.ticket,
+            tags_checked: AtomicU64::new(attempt.since.tag_changes),
             weight: weight(&attempt.key, encoded),
             entry,
         })
@@ -165,7 +165,11 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     /// Keeps what L2 accepted or served, if nothing was invalidated meanwhile. If
     /// something is just now, the ticket inside makes the entry worthless.
     pub(crate) fn keep(&self, attempt: &Attempt, held: &Arc<Held<V>>) {
-        if self.domain.fence().holds(attempt.hash, attempt.ticket) {
+        if self
+            .domain
+            .fence()
+            .holds(attempt.hash, attempt.since.ticket)
+        {
             self.l1.put(attempt.hash, held.clone());
             self.observe(Event::Put {
                 cache: self.id,
@@ -196,10 +200,11 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     /// moka does its housekeeping in its callers' time unless somebody else does.
     fn keep_tidy(&self) {
         const EVERY: Duration = Duration::from_millis(100);
-        let l1 = self.l1.clone();
+        let l1 = Arc::downgrade(&self.l1);
         self.domain.run(async move {
             loop {
                 tokio::time::sleep(EVERY).await;
+                let Some(l1) = l1.upgrade() else { return };
                 l1.tidy_up();
             }
         });

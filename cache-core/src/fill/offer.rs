@@ -11,6 +11,7 @@ use crate::model::position::Position;
 use crate::model::tag::{TAGS_MAX, Tag};
 use crate::source::Loaded;
 use crate::tier::l1::Held;
+use crate::tier::tags::Reach;
 use crate::tier::{Filled, Offer};
 use crate::wire::envelope;
 use bytes::Bytes;
@@ -132,15 +133,15 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             );
         }
         // What this process knew before it read the primary, the primary held. A
-        // replica may be behind that, and says itself how far it has come.
-        let stamp = |tag: Tag| Stamp {
-            as_of: match loaded.as_of {
-                AsOf::Position(position) => position,
-                AsOf::Leased | AsOf::Unknown => {
-                    attempt.known.as_of(self.space.tag_hash(&tag).bucket())
-                }
-            },
-            tag,
+        // replica may be behind that; if it is ahead, a local change of the tag that
+        // comes next would not be above it.
+        let stamp = |tag: Tag| {
+            let known = attempt.known.as_of(self.space.tag_hash(&tag).bucket());
+            let as_of = match loaded.as_of {
+                AsOf::Position(position) => position.min(Position { tick: 0, ..known }),
+                AsOf::Leased | AsOf::Unknown => known,
+            };
+            Stamp { tag, as_of }
         };
         Ok(Entry {
             value: loaded.value,
@@ -164,7 +165,11 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     ) -> FillOutcome {
         // A tag may have been invalidated during the load; then nobody would be
         // served this value, and the lease is better given back.
-        if !self.tags_admit(&entry.stamps).await {
+        let reach = match as_of {
+            AsOf::Position(_) => Reach::Replica,
+            AsOf::Leased | AsOf::Unknown => Reach::Known,
+        };
+        if !self.tags_admit(&entry.stamps, reach).await {
             self.leased(LeaseOutcome::Superseded);
             return FillOutcome::Superseded;
         }

@@ -7,7 +7,7 @@ use crate::model::entry::Stamp;
 use crate::model::key::{Address, Bucket};
 use crate::model::position::Position;
 use crate::tier::l1::Held;
-use crate::tier::tags::Admission;
+use crate::tier::tags::{Admission, Reach};
 use crate::tier::{Leased, Reading, Record, Token};
 use crate::wire::envelope::{self, Label, Unreadable};
 use std::sync::Arc;
@@ -93,6 +93,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     async fn examine(&self, attempt: &Attempt, ask: &Ask, reading: Reading) -> Worth<V> {
         let bucket = attempt.address.bucket;
         let Some(watermark) = reading.watermark else {
+            self.behind(bucket);
             return Worth::Distrusted;
         };
         if !self.domain.horizon().admits(bucket, &watermark) {
@@ -119,7 +120,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         if as_of < ask.at_least || expired {
             return Worth::Nothing(Some(as_of));
         }
-        if !self.tags_admit(&entry.stamps).await {
+        if !self.tags_admit(&entry.stamps, Reach::Known).await {
             return Worth::Nothing(Some(as_of));
         }
         let encoded = body.len();
@@ -135,33 +136,40 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     async fn lease(&self, attempt: &Attempt, refused: Option<Position>) -> Leasing {
         let token = Token(self.domain.random().next());
         let remote = self.domain.remote();
+        // Made before it is granted: if the answer is lost, or the caller goes away
+        // before it comes, the lease is given back all the same.
+        let mut grant = Grant {
+            token,
+            as_of: Position::ZERO,
+            domain: self.domain.clone(),
+            address: attempt.address.clone(),
+            spent: false,
+        };
         let leased = remote
             .lease(&attempt.address, token, self.policy.lease, refused)
             .await;
-        match leased {
+        let leasing = match leased {
             Ok(Leased::Granted { as_of, .. }) => {
                 self.leased(LeaseOutcome::Granted);
-                Leasing::Granted(Grant {
-                    token,
-                    as_of,
-                    domain: self.domain.clone(),
-                    address: attempt.address.clone(),
-                    spent: false,
-                })
+                grant.as_of = as_of;
+                return Leasing::Granted(grant);
             }
+            Err(_) => return Leasing::None,
             Ok(Leased::Busy { remaining }) => {
                 self.leased(LeaseOutcome::Busy);
                 Leasing::Busy(remaining)
             }
             Ok(Leased::Present) => Leasing::Present,
-            Ok(Leased::NoWatermark) | Err(_) => Leasing::None,
-        }
+            Ok(Leased::NoWatermark) => Leasing::None,
+        };
+        grant.spend();
+        leasing
     }
 
     /// Whether the tags of a value that is not in L1 allow it.
-    pub(crate) async fn tags_admit(&self, stamps: &[Stamp]) -> bool {
+    pub(crate) async fn tags_admit(&self, stamps: &[Stamp], reach: Reach) -> bool {
         let believe = self.domain.trust().holds(self.domain.clock().now());
-        match self.tags.admits(stamps, believe).await {
+        match self.tags.admits(stamps, reach, believe).await {
             Admission::Admitted => true,
             Admission::Refused => false,
             Admission::Behind(bucket) => {

@@ -1,9 +1,9 @@
 //! Singleflight (groupcache's word): of all callers that miss one key, one leads
 //! and the others wait for what it finds.
 //!
-//! A flight's identity includes the key's fence ticket. A caller that arrives
-//! after an invalidation holds a newer ticket, and so never joins a flight that
-//! began before it:
+//! A flight's identity includes the key's fence ticket, and how often tags of the
+//! cache have changed. A caller that arrives after an invalidation holds newer ones,
+//! and so never joins a flight that began before it:
 //!
 //! 1. A leads with ticket 4 and reads the old row
 //! 2. the row changes, the invalidation makes the ticket 5
@@ -30,8 +30,17 @@ const SHARDS: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Identity {
     key: Arc<[u8]>,
-    ticket: Ticket,
+    since: Since,
     at_least: Position,
+}
+
+/// What a caller had been told of when it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Since {
+    /// The key's count in the fence.
+    pub ticket: Ticket,
+    /// The cache's tag changes.
+    pub tag_changes: u64,
 }
 
 /// A flight ends once: with what was found, or with nothing when its leader went away.
@@ -77,18 +86,18 @@ impl<T: Clone> Flights<T> {
         })
     }
 
-    /// Joins the flight of a key under a ticket, or begins it. A caller that asks
+    /// Joins the flight of a key that began no earlier, or begins it. A caller that asks
     /// for a younger value than others does not share theirs.
     pub fn join(
         self: &Arc<Self>,
         key: &Arc<[u8]>,
         hash: KeyHash,
-        ticket: Ticket,
+        since: Since,
         at_least: Position,
     ) -> Part<T> {
         let identity = Identity {
             key: key.clone(),
-            ticket,
+            since,
             at_least,
         };
         let shard = hash.0 as usize % SHARDS;
@@ -198,7 +207,11 @@ mod tests {
 
     fn join(flights: &Arc<Flights<u32>>, fence: &Fence) -> Part<u32> {
         let key: Arc<[u8]> = b"k".as_slice().into();
-        flights.join(&key, HASH, fence.ticket(HASH), Position::ZERO)
+        let since = Since {
+            ticket: fence.ticket(HASH),
+            tag_changes: 0,
+        };
+        flights.join(&key, HASH, since, Position::ZERO)
     }
 
     #[tokio::test]

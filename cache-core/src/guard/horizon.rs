@@ -6,30 +6,30 @@
 
 use crate::model::key::{BUCKETS, Bucket};
 use crate::model::position::Position;
-use crate::tier::Watermark;
+use crate::tier::{Known, Watermark};
 use parking_lot::RwLock;
 use std::fmt;
 
 /// The positions one process has heard of.
 pub struct Horizon {
-    known: RwLock<Known>,
+    known: RwLock<Positions>,
 }
 
 #[derive(Clone)]
-struct Known {
+struct Positions {
     applied: [Position; BUCKETS],
     seen: Position,
 }
 
 /// What was known at one moment, before a load began.
 #[derive(Clone)]
-pub struct Snapshot(Box<Known>);
+pub struct Snapshot(Box<Positions>);
 
 impl Horizon {
     /// A horizon that has heard nothing.
     pub fn new() -> Self {
         Self {
-            known: RwLock::new(Known {
+            known: RwLock::new(Positions {
                 applied: [Position::ZERO; BUCKETS],
                 seen: Position::ZERO,
             }),
@@ -58,6 +58,16 @@ impl Horizon {
         self.known.read().applied[bucket.index()]
     }
 
+    /// What is known of a bucket: every heartbeat was written to all of them before it
+    /// was heard.
+    pub fn known(&self, bucket: Bucket) -> Known {
+        let known = self.known.read();
+        Known {
+            applied: known.applied[bucket.index()],
+            seen: known.seen,
+        }
+    }
+
     /// The highest heartbeat heard.
     pub fn seen(&self) -> Position {
         self.known.read().seen
@@ -66,10 +76,7 @@ impl Horizon {
     /// Whether a bucket with this watermark has kept everything heard of it, and
     /// learns from it. A bucket that is behind may hold values from before.
     pub fn admits(&self, bucket: Bucket, watermark: &Watermark) -> bool {
-        let known = self.known.read();
-        let kept =
-            watermark.applied >= known.applied[bucket.index()] && watermark.seen >= known.seen;
-        drop(known);
+        let kept = !watermark.has_lost(&self.known(bucket));
         if kept {
             self.raise(bucket, watermark.applied);
         }

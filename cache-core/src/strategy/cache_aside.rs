@@ -74,7 +74,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         loop {
             let attempt = self.attempt(key);
             let flights = &self.flights;
-            match flights.join(&attempt.key, attempt.hash, attempt.ticket, ask.at_least) {
+            match flights.join(&attempt.key, attempt.hash, attempt.since, ask.at_least) {
                 Part::Lead(lead) => return self.get_leading(attempt, ask, lead).await,
                 Part::Follow(follow) => {
                     let patience = give_up.since(self.domain.clock().now());

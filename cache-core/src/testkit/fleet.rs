@@ -97,8 +97,18 @@ impl Fleet {
             timing: self.timing,
         })
         .await?;
-        // There is no stream: nothing is left to be done before it beats.
-        domain.done_up_to(Position::ZERO);
+        if role == Role::Invalidator {
+            // There is no stream: nothing is left to be done, ever.
+            domain.done_up_to(Position::ZERO);
+            let (carrying, every) = (Arc::downgrade(&domain), self.timing.heartbeat);
+            domain.run(async move {
+                while let Some(domain) = carrying.upgrade() {
+                    domain.done_up_to(Position::ZERO);
+                    drop(domain);
+                    tokio::time::sleep(every).await;
+                }
+            });
+        }
         Ok(domain)
     }
 }

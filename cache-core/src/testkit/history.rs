@@ -3,7 +3,7 @@
 
 use crate::model::key::{Address, Key, KeySpace, Name};
 use crate::model::position::Position;
-use crate::tier::{Beat, Invalidate, Leased, Offer, Remote, Token};
+use crate::tier::{Beat, Invalidate, Known, Leased, Offer, Remote, Token};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -45,7 +45,7 @@ pub fn of_seed(seed: u64) -> Vec<Step> {
             Step::Beat(Beat {
                 bucket,
                 seen: Position::ZERO,
-                known: Position::ZERO,
+                known: Known::NOTHING,
             })
         }));
     }
@@ -78,13 +78,23 @@ fn step(rng: &mut StdRng) -> Step {
         8 => Step::Apply(Invalidate {
             address,
             position: maybe_position(rng, 0.6),
+            known: known(rng),
             keep: LONG,
         }),
         _ => Step::Beat(Beat {
             bucket: address.bucket,
             seen: position(rng),
-            known: position(rng),
+            known: known(rng),
         }),
+    }
+}
+
+/// Mostly nothing: a caller that knows better raises the bucket, and little happens
+/// in one that is raised all the time.
+fn known(rng: &mut StdRng) -> Known {
+    Known {
+        applied: maybe_position(rng, 0.2).unwrap_or_default(),
+        seen: maybe_position(rng, 0.2).unwrap_or_default(),
     }
 }
 

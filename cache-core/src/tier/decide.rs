@@ -4,7 +4,7 @@
 //! The in-memory L2 runs these functions; the Lua scripts of the Redis L2 are the
 //! same decisions a second time, and a differential test holds the two together.
 
-use super::{Applied, Beat, Beaten, Filled, Leased, Offer, Token, Watermark};
+use super::{Applied, Beat, Beaten, Filled, Known, Leased, Offer, Token, Watermark};
 use crate::model::position::Position;
 use bytes::Bytes;
 use std::time::Duration;
@@ -159,40 +159,45 @@ pub fn apply(
     record: Option<&Stored>,
     watermark: Option<&Watermark>,
     position: Option<Position>,
+    known: &Known,
 ) -> (Applied, Then, Option<Watermark>) {
-    let position = match (position, watermark) {
-        (Some(Position::ZERO) | None, None) => return (Applied::NoWatermark, Then::Keep, None),
-        (Some(position), _) => position,
-        (None, Some(wm)) => {
-            // Above everything stored: a replica's as-of may lie beyond `applied`.
-            let stored = match record {
-                Some(Stored::Value { as_of, .. }) => *as_of,
-                Some(Stored::Mark { floor, .. }) => *floor,
-                None => Position::ZERO,
-            };
-            match wm.applied.max(stored).next_tick() {
-                Some(next) => next,
-                None => return (Applied::TicksExhausted, Then::Keep, None),
-            }
-        }
+    let ensures = position == Some(Position::ZERO);
+    if watermark.is_none() && (ensures || position.is_none()) {
+        return (Applied::NoWatermark, Then::Keep, None);
+    }
+    let applied = watermark.map_or(Position::ZERO, |wm| wm.applied);
+    let heard = applied.max(known.applied).max(known.seen);
+    if !ensures && position.is_some_and(|position| position.epoch < heard.epoch) {
+        return (Applied::OldEpoch, Then::Keep, None);
+    }
+    // Before this change raises `applied`, which would hide that others were lost.
+    let lost = watermark.is_some_and(|wm| wm.has_lost(known));
+    let watermark = watermark.map(|wm| if lost { wm.raised(known) } else { *wm });
+    let local = || next_local(record, &watermark?);
+    let Some(position) = position.or_else(local) else {
+        return (Applied::TicksExhausted, Then::Keep, None);
     };
     let wm = match watermark {
         Some(wm) => Watermark {
             applied: wm.applied.max(position),
-            ..*wm
+            ..wm
         },
         // The bucket lost its watermark: whatever values it still has are older
         // than a change that is known, and may have missed others.
         None => Watermark {
             applied: position,
-            seen: Position::ZERO,
-            floor: position,
-        },
+            ..Watermark::default()
+        }
+        .raised(known),
+    };
+    let done = |floor| Applied::Done {
+        position,
+        floor,
+        raised: lost.then_some(wm.floor),
     };
     let (floor, lease) = match record {
         Some(Stored::Value { as_of, .. }) if *as_of >= position => {
-            let floor = *as_of;
-            return (Applied::Done { position, floor }, Then::Keep, Some(wm));
+            return (done(*as_of), Then::Keep, Some(wm));
         }
         Some(Stored::Value { .. }) => (position, None),
         // A load begun after this very change holds it: a redelivery does not
@@ -204,34 +209,40 @@ pub fn apply(
         None => (wm.applied, None),
     };
     let then = Then::Put(Stored::Mark { floor, lease });
-    (Applied::Done { position, floor }, then, Some(wm))
+    (done(floor), then, Some(wm))
+}
+
+/// The place of a change without a position: above everything that a value or a tag's
+/// stamp of this bucket may claim to hold. A replica's as-of may lie beyond `applied`,
+/// and stamps reach as far as the last heartbeat.
+fn next_local(record: Option<&Stored>, watermark: &Watermark) -> Option<Position> {
+    let stored = match record {
+        Some(Stored::Value { as_of, .. }) => *as_of,
+        Some(Stored::Mark { floor, .. }) => *floor,
+        None => Position::ZERO,
+    };
+    let highest = watermark.applied.max(watermark.seen).max(stored);
+    highest.next_tick()
 }
 
 /// Writes a heartbeat; the last part is the new watermark.
 pub fn beat(watermark: Option<&Watermark>, beat: &Beat) -> (Beaten, Watermark) {
+    let told = |wm: Watermark| Watermark {
+        seen: wm.seen.max(beat.seen),
+        ..wm
+    };
     match watermark {
-        Some(wm) if wm.applied >= beat.known => {
-            let wm = Watermark {
-                seen: wm.seen.max(beat.seen),
-                ..*wm
-            };
-            (Beaten::Fine(wm), wm)
-        }
+        Some(wm) if !wm.has_lost(&beat.known) => (Beaten::Fine(told(*wm)), told(*wm)),
         Some(wm) => {
-            let wm = Watermark {
-                applied: beat.known,
-                seen: wm.seen.max(beat.seen),
-                floor: beat.known,
-            };
+            let wm = told(wm.raised(&beat.known));
             (Beaten::Raised(wm), wm)
         }
         None => {
-            let start = beat.known.max(beat.seen);
-            let wm = Watermark {
-                applied: start,
-                seen: beat.seen,
-                floor: start,
-            };
+            let begun = told(Watermark::default());
+            let wm = begun.raised(&Known {
+                seen: begun.seen,
+                ..beat.known
+            });
             (Beaten::Raised(wm), wm)
         }
     }

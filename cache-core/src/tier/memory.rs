@@ -200,7 +200,7 @@ impl Remote for MemoryRemote {
             let mut shelf = self.shelf(one.address.bucket);
             let stored = shelf.stored(&one.address, now);
             let (answer, then, watermark) =
-                decide::apply(stored, shelf.watermark.as_ref(), one.position);
+                decide::apply(stored, shelf.watermark.as_ref(), one.position, &one.known);
             shelf.put(&one.address, then, now.after(one.keep), now);
             shelf.watermark = watermark.or(shelf.watermark);
             answers.push(Ok(answer));

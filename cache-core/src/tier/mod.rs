@@ -52,6 +52,41 @@ pub struct Watermark {
     pub floor: Position,
 }
 
+/// What a process has heard of a bucket. A watermark below it has lost writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The highest position that was applied in it.
+    pub applied: Position,
+    /// The highest heartbeat that was written to it.
+    pub seen: Position,
+}
+
+impl Known {
+    /// Nothing.
+    pub const NOTHING: Self = Self {
+        applied: Position::ZERO,
+        seen: Position::ZERO,
+    };
+}
+
+impl Watermark {
+    /// Whether writes that somebody has heard of are gone. A later change may have
+    /// brought `applied` up again; then `seen` gives it away.
+    pub fn has_lost(&self, known: &Known) -> bool {
+        self.applied < known.applied || self.seen < known.seen
+    }
+
+    /// What becomes of it then: no value from before is believed.
+    pub(crate) fn raised(self, known: &Known) -> Self {
+        let start = self.applied.max(known.applied).max(known.seen);
+        Self {
+            applied: start,
+            seen: self.seen.max(known.seen),
+            floor: start,
+        }
+    }
+}
+
 /// A record and its bucket's watermark, read together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
@@ -128,9 +163,14 @@ pub enum Applied {
         position: Position,
         /// What the record admits: its floor, or the as-of of a value that stayed.
         floor: Position,
+        /// The bucket's new floor, if it had lost changes that the caller knew of.
+        raised: Option<Position>,
     },
     /// The bucket has no watermark, and the step may not create one.
     NoWatermark,
+    /// The change is of an epoch that has ended: the stream or the database it belongs
+    /// to is no more.
+    OldEpoch,
     /// The bucket's local ticks are used up; only a change with an offset, or a
     /// raised epoch, moves it on.
     TicksExhausted,
@@ -145,6 +185,9 @@ pub struct Invalidate {
     /// [`Position::ZERO`] invalidates nothing and makes sure that the record
     /// has a floor.
     pub position: Option<Position>,
+    /// What the caller has heard of the bucket. Whether writes were lost is looked at
+    /// in this very step, since its own change would hide it.
+    pub known: Known,
     /// How long the mark is kept. Safety never rests on it: an absent record's
     /// floor is the bucket's applied position.
     pub keep: Duration,
@@ -157,9 +200,8 @@ pub struct Beat {
     pub bucket: Bucket,
     /// The heartbeat's position, written as `seen`.
     pub seen: Position,
-    /// The highest position the caller knows to be applied in this bucket. A
-    /// watermark below it has lost writes.
-    pub known: Position,
+    /// What the caller has heard of the bucket.
+    pub known: Known,
 }
 
 /// What a [`Beat`] found.

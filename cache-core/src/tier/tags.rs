@@ -5,7 +5,7 @@
 //! an entry of L1: an invalidation of the tag, heard over the bus, cuts the kept
 //! floor off, and the next reader asks L2 again.
 
-use super::{Applied, Invalidate, Record, Remote};
+use super::{Applied, Invalidate, Known, Record, Remote};
 use crate::guard::fence::{Fence, Ticket};
 use crate::guard::horizon::Horizon;
 use crate::model::entry::Stamp;
@@ -22,6 +22,16 @@ use std::time::Duration;
 pub const TAG_KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The most floors kept in one process; above it, all are forgotten and read anew.
 const FLOORS_MAX: usize = 65_536;
+
+/// How far a value reaches whose tags are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// As far as its stamps say: it is from the primary, or has been admitted before.
+    Known,
+    /// It was just read from a replica. Nobody knows whether that has seen a local
+    /// change, whose floor has a tick.
+    Replica,
+}
 
 /// What the floors of an entry's tags say about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +73,10 @@ impl TagFloors {
 
     /// Whether the stamps pass by what is known here; `None` if L2 must be asked.
     pub fn admits_known(&self, stamps: &[Stamp]) -> Option<bool> {
+        self.known(stamps, Reach::Known)
+    }
+
+    fn known(&self, stamps: &[Stamp], reach: Reach) -> Option<bool> {
         let known = self.known.read();
         let mut all = true;
         for stamp in stamps {
@@ -71,22 +85,22 @@ impl TagFloors {
             if !self.fence.holds(hash, *ticket) {
                 return None;
             }
-            all &= stamp.as_of >= *floor;
+            all &= reach.passes(stamp, *floor);
         }
         Some(all)
     }
 
     /// Whether the stamps pass. With `believe`, what is known here counts: this
     /// process would have heard of a change. Without, L2 is asked for every tag.
-    pub async fn admits(&self, stamps: &[Stamp], believe: bool) -> Admission {
-        if believe && let Some(answer) = self.admits_known(stamps) {
+    pub async fn admits(&self, stamps: &[Stamp], reach: Reach, believe: bool) -> Admission {
+        if believe && let Some(answer) = self.known(stamps, reach) {
             return answer.into();
         }
         let floors = stamps.iter().map(|stamp| self.floor(&stamp.tag));
         let floors = futures_util::future::join_all(floors).await;
         let pairs = stamps.iter().zip(floors);
         let answers = pairs.map(|(stamp, floor)| match floor {
-            Ok(floor) => (stamp.as_of >= floor).into(),
+            Ok(floor) => reach.passes(stamp, floor).into(),
             Err(doubt) => doubt,
         });
         // Whatever the others say, a bucket that is behind is worth telling of.
@@ -101,7 +115,7 @@ impl TagFloors {
         let bucket = address.bucket;
         let reading = self.remote.read(&address).await;
         let reading = reading.map_err(|_| Admission::Refused)?;
-        let watermark = reading.watermark.ok_or(Admission::Refused)?;
+        let watermark = reading.watermark.ok_or(Admission::Behind(bucket))?;
         if !self.horizon.admits(bucket, &watermark) {
             return Err(Admission::Behind(bucket));
         }
@@ -113,6 +127,7 @@ impl TagFloors {
                 let ensure = Invalidate {
                     address,
                     position: Some(Position::ZERO),
+                    known: Known::NOTHING,
                     keep: TAG_KEEP,
                 };
                 match self.remote.apply(vec![ensure]).await.pop() {
@@ -128,6 +143,13 @@ impl TagFloors {
         }
         known.insert(hash, (floor, ticket));
         Ok(floor)
+    }
+}
+
+impl Reach {
+    fn passes(self, stamp: &Stamp, floor: Position) -> bool {
+        let comparable = self == Self::Known || floor.tick == 0;
+        comparable && stamp.as_of >= floor
     }
 }
 

@@ -76,6 +76,8 @@ pub(crate) struct Rules {
     pub(crate) tick_refuses_replica: bool,
     /// A writer stores its value only over its own quarantine.
     pub(crate) store_needs_token: bool,
+    /// A quarantine below its bucket's floor counts as lost.
+    pub(crate) store_needs_whole_bucket: bool,
     /// A writer that lost its quarantine invalidates instead.
     pub(crate) lost_token_invalidates: bool,
     /// An invalidation ends a quarantine: another writer was faster.
@@ -122,6 +124,7 @@ impl Rules {
             epoch_raises_floor: true,
             tick_refuses_replica: true,
             store_needs_token: true,
+            store_needs_whole_bucket: true,
             lost_token_invalidates: true,
             invalidation_ends_quarantine: true,
             applies_in_order: true,

@@ -37,6 +37,20 @@ fn line(bounds: &Bounds, action: Action, before: &State, after: &State) -> Strin
             let told = after.invalidator.told;
             format!("the invalidator's heartbeat: {told:?} in every bucket, then on the bus")
         }
+        Action::Mend(r, b) => format!("reader {r} sees to bucket {b}: {}", bucket(after, b, 0)),
+        Action::Hear(_)
+        | Action::Look { .. }
+        | Action::Lease(..)
+        | Action::Load(..)
+        | Action::Fill(..)
+        | Action::Keep(..)
+        | Action::Join(..) => reader_line(action, before, after),
+        fault => fault_line(fault, after),
+    }
+}
+
+fn reader_line(action: Action, before: &State, after: &State) -> String {
+    match action {
         Action::Hear(r) => match before.readers[r].queue.first() {
             Some(message) => format!("reader {r} hears {}", said(message.says)),
             None => format!("reader {r} hears nothing"),
@@ -89,8 +103,7 @@ fn line(bounds: &Bounds, action: Action, before: &State, after: &State) -> Strin
             format!("reader {r} {where_} and answers {}", value.shows)
         }
         Action::Join(r, _) => format!("another caller in reader {r} waits for that flight"),
-        Action::Mend(r, b) => format!("reader {r} sees to bucket {b}: {}", bucket(after, b, 0)),
-        fault => fault_line(fault, after),
+        other => format!("{other:?}"),
     }
 }
 

@@ -99,7 +99,7 @@ impl System {
         }
     }
 
-    /// The numbers of the changes of a kind.
+    /// The numbers of the changes, from 0.
     fn changes(&self) -> impl Iterator<Item = usize> + use<> {
         0..self.bounds.writes.len()
     }

@@ -24,12 +24,12 @@ impl System {
                 let (b, slot) = self.bounds.place(self.bounds.writes[change].target);
                 let bucket = &mut state.l2[b];
                 let Some(wm) = bucket.watermark else { return };
-                let floor = match bucket.records[slot] {
+                let marked = match bucket.records[slot] {
                     Record::Absent => wm.applied,
                     Record::Value(value) => value.as_of,
                     Record::Mark { floor, .. } | Record::Quarantine { floor, .. } => floor,
                 };
-                let writer = change as u8;
+                let (floor, writer) = (marked.max(wm.floor), change as u8);
                 bucket.records[slot] = Record::Quarantine { floor, writer };
                 state.stages[change] = Stage::Quarantined;
             }
@@ -47,28 +47,42 @@ impl System {
             return;
         };
         let bucket = &mut state.l2[b];
-        let writer = change as u8;
-        let mine =
-            matches!(bucket.records[slot], Record::Quarantine { writer: by, .. } if by == writer);
-        if mine || !self.rules.store_needs_token {
+        let quarantine = bucket.records[slot];
+        if self.lost(quarantine, change) && !self.rules.lost_token_invalidates {
+            state.stages[change] = Stage::Done;
+            return;
+        }
+        bucket.apply(slot, position, expected, &self.rules);
+        let whole = bucket.watermark.map_or(Pos::ZERO, |wm| wm.floor);
+        if self.lost(quarantine, change) || self.is_below(quarantine, whole) {
+            self.sights.note(Sight::QuarantineLost);
+        } else {
             self.sights.note(Sight::WroteThrough);
-            bucket.apply(slot, position, expected, &self.rules);
             bucket.records[slot] = Record::Value(Value {
-                shows: writer + 1,
+                shows: change as u8 + 1,
                 as_of: position,
                 stamp: Pos::ZERO,
             });
-        } else {
-            self.sights.note(Sight::QuarantineLost);
-            if self.rules.lost_token_invalidates {
-                bucket.apply(slot, position, expected, &self.rules);
-            }
         }
-        bucket.cleared[slot] = bucket.cleared[slot].max(writer + 1);
+        bucket.cleared[slot] = bucket.cleared[slot].max(change as u8 + 1);
         state.local[change] = position;
         state.stages[change] = Stage::Applied;
         let known = &mut state.readers[0].applied[b];
         *known = position.max(*known);
+    }
+
+    /// Whether a writer's quarantine is gone, or another's by now.
+    fn lost(&self, record: Record, change: usize) -> bool {
+        let mine =
+            matches!(record, Record::Quarantine { writer, .. } if usize::from(writer) == change);
+        !mine && self.rules.store_needs_token
+    }
+
+    /// Whether a quarantine is older than its bucket's floor: a failover may have
+    /// brought it back, and lost the invalidation that had ended it.
+    fn is_below(&self, record: Record, whole: Pos) -> bool {
+        let below = matches!(record, Record::Quarantine { floor, .. } if floor < whole);
+        below && self.rules.store_needs_whole_bucket
     }
 
     /// Whether a change is announced by its writer, which is the first reader's

@@ -88,7 +88,7 @@ async fn l2_behind_sentinels_keeps_the_contract_and_outlives_its_master() {
         let beat = cache_core::tier::Beat {
             bucket: cache_core::model::key::Bucket(0),
             seen: cache_core::Position::ZERO,
-            known: cache_core::Position::ZERO,
+            known: cache_core::tier::Known::NOTHING,
         };
         use cache_core::tier::Remote;
         remote.beat(vec![beat]).await.iter().all(Result::is_ok)

@@ -73,6 +73,7 @@ const CACHE_CORE: Floors = Floors {
         ("tier/redis/mod.rs", 5),
         ("tier/tags.rs", 5),
         ("coherence/announce.rs", 6),
+        ("coherence/retry.rs", 7),
         ("coherence/listen.rs", 6),
         ("domain.rs", 7),
         ("fill/mod.rs", 8),
@@ -87,6 +88,8 @@ const CACHE_CORE: Floors = Floors {
         // Tests may use all of it; nothing else here may.
         ("testkit/until.rs", 89),
         ("testkit/", 90),
+        ("testkit/contract/losses.rs", 91),
+        ("testkit/contract/remote.rs", 92),
         ("testkit/servers/mod.rs", 91),
         ("testkit/servers/port.rs", 92),
         ("testkit/servers/process.rs", 92),

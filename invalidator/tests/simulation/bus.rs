@@ -93,7 +93,7 @@ impl Hub {
         ear.arrived.notify_one();
     }
 
-    fn is_cut(&self, process: usize) -> bool {
+    pub(crate) fn is_cut(&self, process: usize) -> bool {
         let ears = self.ears.lock();
         ears.iter()
             .any(|ear| ear.life.process == process && ear.cut.load(Ordering::Relaxed))

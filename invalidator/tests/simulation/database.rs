@@ -6,17 +6,20 @@ use crate::sky::Sky;
 use crate::stream::Stream;
 use crate::time::pause;
 use cache_core::model::as_of::AsOf;
+use cache_core::model::key::{Key, KeySpace, Name};
 use cache_core::model::position::Position;
 use cache_core::model::tag::Tag;
 use cache_core::source::{Cause, Loaded};
 use parking_lot::Mutex;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// The rows of the database.
 pub(crate) const ROWS: usize = 6;
+/// The buckets that all rows are in.
+const SHARED_BUCKETS: usize = 2;
 /// The groups that rows are in, each with a tag.
 pub(crate) const GROUPS: usize = 2;
 
@@ -240,8 +243,33 @@ pub(crate) fn is_absent(version: u64) -> bool {
     version % 5 == 3
 }
 
-pub(crate) fn key(row: usize) -> String {
-    format!("row:{row}")
+/// The key of a row. Rows share two buckets between them, since much that can go
+/// wrong with one key only shows when its neighbour changes.
+pub(crate) fn key(row: usize) -> &'static str {
+    static KEYS: OnceLock<Vec<String>> = OnceLock::new();
+    let keys = KEYS.get_or_init(|| (0..ROWS).map(key_in_shared_bucket).collect());
+    &keys[row]
+}
+
+fn key_in_shared_bucket(row: usize) -> String {
+    let mut keys = (0..).map(|turn| format!("row:{row}:{turn}"));
+    let shared = |key: &String| {
+        let key = Key::new(key.as_bytes()).expect("a key within its limits");
+        space().hash(key).bucket().index() == row % SHARED_BUCKETS
+    };
+    keys.find(shared).expect("every bucket has keys")
+}
+
+/// The row of a key.
+pub(crate) fn row_of(key: &str) -> usize {
+    let row = key.split(':').nth(1).expect("a key of a row");
+    row.parse().expect("a key of a row")
+}
+
+/// The keys of the one cache.
+pub(crate) fn space() -> KeySpace {
+    let name = |text| Name::new(text).expect("a name within its limits");
+    KeySpace::new(name("main"), name("rows"))
 }
 
 pub(crate) fn group_of(row: usize) -> usize {

@@ -2,7 +2,7 @@
 
 use crate::bus::Wire;
 use crate::control::{Control, Subject};
-use crate::database::{From, ROWS, Row, is_absent, key};
+use crate::database::{From, ROWS, Row, group_of, is_absent, key, row_of, tag};
 use crate::l2::Line;
 use crate::lifeline::Lifeline;
 use crate::time::{SimClock, pause};
@@ -10,6 +10,7 @@ use crate::world::{Timing, World};
 use cache_core::event::Tier;
 use cache_core::fill::Ask;
 use cache_core::model::position::Position;
+use cache_core::model::tag::Tag;
 use cache_core::source::{Cause, Loaded, Wanted};
 use cache_core::strategy::cache_aside::Hit;
 use cache_core::strategy::read_through::ReadThrough;
@@ -81,7 +82,10 @@ impl Member {
             let (world, life) = (world.clone(), life.clone());
             async move {
                 let from = world.draw_source();
-                world.database.load(&life, row_of(&wanted), from).await
+                world
+                    .database
+                    .load(&life, row_of(&wanted.text()), from)
+                    .await
             }
         };
         Some(Reads::Shipping {
@@ -175,10 +179,38 @@ impl Member {
         }
     }
 
-    /// Invalidates what was just committed, without waiting for the event.
-    pub(crate) async fn invalidate(&self, row: usize) {
-        if let Reads::Shipping { cache, .. } = &self.reads {
-            let _ = cache.invalidate(key(row)).await;
+    /// Invalidates what a transaction changed, without waiting for its event: the row
+    /// alone, its group, or everything.
+    pub(crate) async fn invalidate(&self, transaction: usize, row: usize) {
+        let Reads::Shipping { cache, .. } = &self.reads else {
+            return;
+        };
+        self.life.gate().await;
+        let World {
+            sky,
+            database,
+            oracle,
+            hub,
+            ..
+        } = &*self.world;
+        let standing = |row: usize| (row, database.version(row));
+        let group = (0..ROWS).filter(|other| group_of(*other) == group_of(row));
+        let (hit, done) = match sky.dice.pick(0..4) {
+            0 => {
+                let hit: Vec<_> = (0..ROWS).map(standing).collect();
+                (hit, cache.clear().await)
+            }
+            1 => {
+                let hit: Vec<_> = group.map(standing).collect();
+                let tag = Tag::new(tag(group_of(row))).expect("a tag within its limits");
+                (hit, cache.invalidate_tag(tag).await)
+            }
+            _ => (vec![standing(row)], cache.invalidate(key(row)).await),
+        };
+        // What a line that is cut swallows, nobody can know.
+        if let Ok(in_l2) = done {
+            let everywhere = in_l2 && !hub.is_cut(self.life.process);
+            oracle.invalidated_itself(self.life.process, &hit, transaction, everywhere);
         }
     }
 
@@ -258,10 +290,4 @@ fn policy() -> Policy {
     policy.lease = Duration::from_millis(700);
     policy.wait = Duration::from_millis(150);
     policy
-}
-
-fn row_of(wanted: &Wanted) -> usize {
-    let text = wanted.text();
-    let (_, row) = text.split_once(':').expect("a key of a row");
-    row.parse().expect("a key of a row")
 }

@@ -5,15 +5,16 @@
 //! | --- | --- |
 //! | I2, I4 | this process was done with an invalidation: the change it was about |
 //! | I3 | this process heard heartbeat W: what L2 had applied when W was written |
+//! | own | this process invalidated by itself: what was committed before that |
 //! | I5 | the reader asked for a position: every change up to it |
 //! | as-of | (always): every change up to its own as-of |
 //! | B | a change was announced, and the bound passed without a fault: that change |
 //!
 //! I1 is looked at in [`crate::l2`] after every step, and C when everything rests.
 
-use crate::database::{Database, ROWS, group_of, is_absent, key, tag};
+use crate::database::{Database, ROWS, group_of, is_absent, key, space, tag};
 use cache_core::event::Tier;
-use cache_core::model::key::{Address, Bucket, Key, KeySpace, Name};
+use cache_core::model::key::{Address, Bucket, Key};
 use cache_core::model::position::Position;
 use cache_core::model::tag::Tag;
 use cache_core::wire::invalidation::{Content, Message, Target};
@@ -36,6 +37,8 @@ pub(crate) struct Told {
     invalidated: [u64; ROWS],
     /// What L2 held of each row when the highest heartbeat was written.
     beaten: [u64; ROWS],
+    /// The version of each row when this process last invalidated it by itself.
+    own: [u64; ROWS],
 }
 
 /// A read that was begun.
@@ -173,6 +176,29 @@ impl Oracle {
         }
     }
 
+    /// A process has invalidated rows by itself, which stood at these versions when it
+    /// began; `everywhere` if L2 and the bus took it.
+    pub(crate) fn invalidated_itself(
+        &self,
+        process: usize,
+        versions: &[(usize, u64)],
+        transaction: usize,
+        everywhere: bool,
+    ) {
+        self.say(|| format!("process {process} has invalidated {versions:?} by itself"));
+        let mut state = self.state.lock();
+        let told = state.told.entry(process).or_default();
+        for (row, version) in versions {
+            told.own[*row] = told.own[*row].max(*version);
+        }
+        if everywhere {
+            state
+                .announced
+                .entry(transaction)
+                .or_insert_with(Instant::now);
+        }
+    }
+
     /// A process starts and knows nothing.
     pub(crate) fn started(&self, process: usize) {
         self.say(|| format!("process {process} starts"));
@@ -254,8 +280,9 @@ impl Oracle {
             format!("process {process} reads row {row}: {version:?} from {tier} as of {as_of:?}")
         });
         self.state.lock().reads += 1;
-        let mut demands: Vec<(&str, u64)> = Vec::with_capacity(5);
+        let mut demands: Vec<(&str, u64)> = Vec::with_capacity(6);
         demands.push(("B", self.bound(begun, newest)));
+        demands.push(("own", begun.told.own[row]));
         if cached {
             let at = |offset| database.version_at(row, offset);
             demands.push(("I2/I4", at(begun.told.invalidated[row])));
@@ -299,10 +326,4 @@ impl Oracle {
             story: state.story.clone(),
         }
     }
-}
-
-/// The keys of the one cache.
-fn space() -> KeySpace {
-    let name = |text| Name::new(text).expect("a name within its limits");
-    KeySpace::new(name("main"), name("rows"))
 }

@@ -122,7 +122,8 @@ impl World {
         let dice = &self.sky.dice;
         while !self.sky.is_clear() {
             let row = dice.pick(0..ROWS);
-            let transaction = match dice.chance(0.15) {
+            let whole_group = !self.sky.weather.writers_invalidate && dice.chance(0.15);
+            let transaction = match whole_group {
                 true => self.database.commit_group(row % GROUPS),
                 false => self.database.commit(row),
             };
@@ -130,7 +131,7 @@ impl World {
                 .say(|| format!("transaction {transaction} changes row {row}"));
             if self.sky.weather.writers_invalidate {
                 let writer = self.members.lock()[dice.pick(0..MEMBERS)].clone();
-                tokio::spawn(async move { writer.invalidate(row).await });
+                tokio::spawn(async move { writer.invalidate(transaction, row).await });
             }
             pause(dice.span(1..150)).await;
         }

@@ -32,7 +32,7 @@ fn the_defaults_of_the_source() {
     );
     assert_eq!(
         (source.batch, source.in_flight_max, source.attempts_max),
-        (256, 8192, 20)
+        (256, 65_536, 20)
     );
     assert_eq!(source.ack_wait, Duration::from_secs(5));
 }

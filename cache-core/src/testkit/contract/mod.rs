@@ -1,4 +1,6 @@
 //! One suite for every implementation of a seam.
 
+mod asking;
 pub mod bus;
+mod losses;
 pub mod remote;

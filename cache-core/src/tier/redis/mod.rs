@@ -10,8 +10,8 @@ use self::directory::Directory;
 use self::router::Router;
 use self::script::{AGREE, APPLY, Answer, BEAT, Call, FILL, LEASE, RELEASE};
 use super::{
-    Applied, Beat, Beaten, Filled, Invalidate, Leased, MARK_KEEP, Offer, Reading, Record, Remote,
-    RemoteError, Token, Watermark,
+    Applied, Beat, Beaten, Filled, Invalidate, Known, Leased, MARK_KEEP, Offer, Reading, Record,
+    Remote, RemoteError, Token, Watermark,
 };
 use crate::error::{Error, Kind};
 use crate::model::key::{Address, Bucket, Name};
@@ -179,7 +179,8 @@ impl Remote for RedisRemote {
 
     async fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>> {
         let calls = batch.iter().map(|one| {
-            let args = vec![position(one.position), millis(one.keep)];
+            let [applied, seen] = known(&one.known);
+            let args = vec![position(one.position), millis(one.keep), applied, seen];
             (one.address.bucket, self.run(&APPLY, &one.address, args))
         });
         let answers = self.router.call_many(calls.collect()).await;
@@ -206,10 +207,11 @@ impl Remote for RedisRemote {
     async fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>> {
         let calls = batch.iter().map(|one| {
             let watermark = self.watermark(one.bucket);
+            let [applied, seen] = known(&one.known);
             let call = Call::Run {
                 script: &BEAT,
                 keys: [watermark.clone(), watermark],
-                args: vec![position(Some(one.seen)), position(Some(one.known))],
+                args: vec![position(Some(one.seen)), applied, seen],
             };
             (one.bucket, call)
         });
@@ -220,6 +222,10 @@ impl Remote for RedisRemote {
             .map(|answer| answer.and_then(parse))
             .collect()
     }
+}
+
+fn known(known: &Known) -> [Vec<u8>; 2] {
+    [known.applied, known.seen].map(|one| position(Some(one)))
 }
 
 fn unexpected(step: &str) -> RemoteError {
@@ -318,8 +324,13 @@ fn parse_applied(value: Value) -> Option<Applied> {
         b'D' => Applied::Done {
             position: answer.position(1)?,
             floor: answer.position(2)?,
+            raised: match answer.text(3)? {
+                b"" => None,
+                _ => Some(answer.position(3)?),
+            },
         },
         b'N' => Applied::NoWatermark,
+        b'O' => Applied::OldEpoch,
         b'X' => Applied::TicksExhausted,
         _ => return None,
     })

@@ -2,7 +2,7 @@
 
 use super::{Ablation, PRIMARY, REPLICA, without};
 use crate::bounds::{Bounds, Faults, LOCAL, NO_FAULTS, THROUGH};
-use crate::state::Invariant::{C, I1};
+use crate::state::Invariant::{C, I1, I4};
 
 const WRITING: Bounds = Bounds {
     writes: THROUGH,
@@ -10,6 +10,8 @@ const WRITING: Bounds = Bounds {
 };
 
 pub(super) const ABLATIONS: &[Ablation] = &[
+    // I1 alone is claimed here: what a caller is answered, uncached, from a replica
+    // that has not seen a local change is its loader's choice.
     without(
         "a local invalidation is compared with a replica's position",
         |rules| rules.tick_refuses_replica = false,
@@ -39,5 +41,14 @@ pub(super) const ABLATIONS: &[Ablation] = &[
         |rules| rules.invalidation_ends_quarantine = false,
         WRITING,
         C,
+    ),
+    without(
+        "a quarantine that a failover brought back",
+        |rules| rules.store_needs_whole_bucket = false,
+        WRITING.with(Faults {
+            failovers: 1,
+            ..NO_FAULTS
+        }),
+        I4,
     ),
 ];

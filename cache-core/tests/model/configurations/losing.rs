@@ -1,7 +1,7 @@
 //! An L2 that loses writes, and a stream that is lost.
 
 use super::{
-    ALONE, Configuration, FAILOVER, LOSES, PRIMARY, as_it_is, holds, one_change, one_loss,
+    ALONE, Configuration, FAILOVER, LOSES, PRIMARY, holds, one_change, one_failover, one_loss,
     one_reader,
 };
 use crate::bounds::{BOTH, Bounds, Faults, Loader, NO_FAULTS, ONE, SWAPPED};
@@ -80,7 +80,7 @@ pub(super) const ALL: &[Configuration] = &[
             failovers: 2,
             ..NO_FAULTS
         },
-        as_it_is,
+        one_failover,
         &[LostWrites, Raised, Rest],
     ),
     holds(
@@ -99,7 +99,7 @@ pub(super) const ALL: &[Configuration] = &[
             failovers: 2,
             ..NO_FAULTS
         },
-        as_it_is,
+        one_failover,
         &[LostWrites, Raised, Rest],
     ),
     holds(

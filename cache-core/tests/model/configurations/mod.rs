@@ -72,7 +72,10 @@ fn one_loss(bounds: &mut Bounds) {
     bounds.faults.beats = 1;
 }
 
-fn as_it_is(_: &mut Bounds) {}
+fn one_failover(bounds: &mut Bounds) {
+    bounds.faults.failovers = 1;
+    bounds.faults.beats = 2;
+}
 
 const fn holds(
     name: &'static str,

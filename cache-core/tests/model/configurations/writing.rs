@@ -33,4 +33,18 @@ pub(super) const ALL: &[Configuration] = &[
         one_reader,
         &[WroteThrough, QuarantineLost, L2Answers, Rest],
     ),
+    holds(
+        "two writers through the cache, a failover",
+        Bounds {
+            writes: THROUGH,
+            loader: Loader::Primary,
+            ..LOSES
+        },
+        Faults {
+            expiries: 1,
+            ..FAILOVER
+        },
+        one_reader,
+        &[WroteThrough, QuarantineLost, LostWrites, Raised, Rest],
+    ),
 ];

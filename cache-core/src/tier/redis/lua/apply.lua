@@ -1,29 +1,36 @@
--- apply: an invalidation. ARGV: position or '' for the next local one, keep in ms.
--- Answers {'D', position, floor} | {'N'} (no watermark) | {'X'} (ticks exhausted).
-local w, p, r = watermark(), ARGV[1], head()
-if p == '' or p == ZERO then
-  if not w then return { 'N' } end
-  if p == '' then
-    local base = w.applied
-    if r then base = max(base, r.at) end
-    local tick = tonumber(string.sub(base, 25, 32), 16)
-    if tick == 4294967295 then return { 'X' } end
-    p = string.sub(base, 1, 24) .. string.format('%08x', tick + 1)
-  end
+-- apply: an invalidation. ARGV: position or '' for the next local one, keep in ms,
+-- and what the caller has heard of the bucket: applied, seen.
+-- Answers {'D', position, floor, the bucket's new floor or ''} | {'N'} (no watermark)
+-- | {'X'} (ticks exhausted) | {'O'} (of an older epoch).
+local w, p, r, applied, seen = watermark(), ARGV[1], head(), ARGV[3], ARGV[4]
+if (p == '' or p == ZERO) and not w then return { 'N' } end
+local heard = max(applied, seen)
+if w then heard = max(heard, w.applied) end
+if p ~= '' and p ~= ZERO and tonumber(epoch(p), 16) < tonumber(epoch(heard), 16) then return { 'O' } end
+local lost = w and has_lost(w, applied, seen)
+if lost then w = raised(w, applied, seen) end
+if p == '' then
+  local base = max(w.applied, w.seen)
+  if r then base = max(base, r.at) end
+  local tick = tonumber(string.sub(base, 25, 32), 16)
+  if tick == 4294967295 then return { 'X' } end
+  p = string.sub(base, 1, 24) .. string.format('%08x', tick + 1)
 end
 if w then
   w.applied = max(w.applied, p)
 else
-  w = { applied = p, seen = ZERO, floor = p }
+  w = raised({ applied = p, seen = ZERO }, applied, seen)
 end
 put_watermark(w)
-if r and r.kind == 'V' and r.at >= p then return { 'D', p, r.at } end
+local told = ''
+if lost then told = w.floor end
+if r and r.kind == 'V' and not less(r.at, p) then return { 'D', p, r.at, told } end
 local floor = w.applied
 if r then floor = max(p, r.at) end
 if r and r.kind == 'V' then floor = p end
-if r and r.token and r.granted >= p then
+if r and r.token and not less(r.granted, p) then
   put_mark(floor, ARGV[2], r.token, r.granted, r.deadline)
 else
   put_mark(floor, ARGV[2])
 end
-return { 'D', p, floor }
+return { 'D', p, floor, told }

@@ -1,13 +1,12 @@
 -- beat: a heartbeat in one bucket; KEYS[1] and KEYS[2] are both its watermark.
--- ARGV: seen, known. Answers {'F' or 'R', applied, seen, floor}.
-local w, answer = watermark(), 'R'
-if w and w.applied >= ARGV[2] then
-  w.seen, answer = max(w.seen, ARGV[1]), 'F'
-elseif w then
-  w = { applied = ARGV[2], seen = max(w.seen, ARGV[1]), floor = ARGV[2] }
-else
-  local start = max(ARGV[1], ARGV[2])
-  w = { applied = start, seen = ARGV[1], floor = start }
+-- ARGV: seen, and what the caller has heard of the bucket: applied, seen.
+-- Answers {'F' or 'R', applied, seen, floor}.
+local w, answer = watermark(), 'F'
+if not w then
+  w, answer = raised({ applied = ZERO, seen = ARGV[1] }, ARGV[2], ARGV[1]), 'R'
+elseif has_lost(w, ARGV[2], ARGV[3]) then
+  w, answer = raised(w, ARGV[2], ARGV[3]), 'R'
 end
+w.seen = max(w.seen, ARGV[1])
 put_watermark(w)
 return { answer, w.applied, w.seen, w.floor }

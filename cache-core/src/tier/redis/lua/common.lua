@@ -1,11 +1,20 @@
 -- Shared by every script. KEYS[1] is a record, KEYS[2] its bucket's watermark,
--- both in one slot. Positions are 32 hexadecimal digits: string order is their
--- order, while Lua's numbers lose offsets beyond 2^53.
+-- both in one slot. Positions are 32 hexadecimal digits, compared eight at a time:
+-- Lua's numbers lose offsets beyond 2^53, and its strings compare by the locale of
+-- the server, some of which put 'aa' behind 'ff'.
 --   value: 'V' as_of(32) envelope        mark: 'M' floor(32) [token(16) granted(32) deadline(16)]
 --   watermark: applied(32) seen(32) floor(32)
 local ZERO = string.rep('0', 32)
-local function max(a, b) if a < b then return b end return a end
-local function min(a, b) if a < b then return a end return b end
+local function less(a, b)
+  for at = 1, 25, 8 do
+    local x, y = tonumber(string.sub(a, at, at + 7), 16), tonumber(string.sub(b, at, at + 7), 16)
+    if x ~= y then return x < y end
+  end
+  return false
+end
+local function max(a, b) if less(a, b) then return b end return a end
+local function min(a, b) if less(a, b) then return a end return b end
+local function epoch(position) return string.sub(position, 1, 8) end
 local function now_ms()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
@@ -20,12 +29,17 @@ local function head()
   if r.kind == 'M' and #h == 97 then
     r.token, r.granted = string.sub(h, 34, 49), string.sub(h, 50, 81)
     r.deadline = tonumber(string.sub(h, 82, 97), 16)
+    if not r.deadline or not string.find(r.granted, '^' .. string.rep('[0-9a-f]', 32)) then
+      r.token = nil
+    end
   end
   return r
 end
 local function watermark()
   local w = redis.pcall('GET', KEYS[2])
-  if type(w) ~= 'string' or #w ~= 96 then return nil end
+  if type(w) ~= 'string' or not string.find(w, '^' .. string.rep('[0-9a-f]', 96) .. '$') then
+    return nil
+  end
   return { applied = string.sub(w, 1, 32), seen = string.sub(w, 33, 64), floor = string.sub(w, 65, 96) }
 end
 local function put_watermark(w) redis.call('SET', KEYS[2], w.applied .. w.seen .. w.floor) end
@@ -33,4 +47,10 @@ local function put_mark(floor, keep, token, granted, deadline)
   local tail = ''
   if token then tail = token .. granted .. string.format('%016x', deadline) end
   redis.call('SET', KEYS[1], 'M' .. floor .. tail, 'PX', keep)
+end
+-- Whether writes that the caller has heard of are gone, and what becomes of it then.
+local function has_lost(w, applied, seen) return less(w.applied, applied) or less(w.seen, seen) end
+local function raised(w, applied, seen)
+  local start = max(max(w.applied, applied), seen)
+  return { applied = start, seen = max(w.seen, seen), floor = start }
 end

@@ -11,13 +11,13 @@ elseif r then
   floor, granted = r.at, max(w.applied, r.at)
 end
 floor = max(floor, w.floor)
-local as_of, admitted = granted, granted >= floor
+local as_of, admitted = granted, not less(granted, floor)
 if ARGV[2] ~= '' then
   as_of = ARGV[2]
   -- epoch: digits 1 to 8; offset: 9 to 24, of which the first 6 are its 2^40s.
-  local same_epoch = string.sub(as_of, 1, 8) == string.sub(w.applied, 1, 8)
+  local same_epoch = epoch(as_of) == epoch(w.applied)
   local ahead = tonumber(string.sub(as_of, 9, 14), 16) - tonumber(string.sub(w.applied, 9, 14), 16)
-  admitted = as_of >= floor and string.sub(floor, 25, 32) == '00000000' and same_epoch and ahead <= 1
+  admitted = not less(as_of, floor) and string.sub(floor, 25, 32) == '00000000' and same_epoch and ahead <= 1
 end
 if not admitted then
   if leased then put_mark(floor, ARGV[4]) end

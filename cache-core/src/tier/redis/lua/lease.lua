@@ -4,7 +4,7 @@ local w = watermark()
 if not w then return { 'N' } end
 local r, now, floor = head(), now_ms(), w.applied
 if r and r.kind == 'V' then
-  if r.at >= w.floor and (ARGV[3] == '' or r.at > ARGV[3]) then return { 'P' } end
+  if not less(r.at, w.floor) and (ARGV[3] == '' or less(ARGV[3], r.at)) then return { 'P' } end
   floor = min(r.at, w.applied)
 elseif r then
   if r.token and r.deadline >= now then return { 'B', r.deadline - now } end
