@@ -13,6 +13,7 @@ use crate::error::{Error, Kind};
 use crate::event::Observer;
 use crate::guard::fence::Fence;
 use crate::guard::horizon::Horizon;
+use crate::guard::owed::Owed;
 use crate::guard::trust::Trust;
 use crate::model::key::{Bucket, Name};
 use crate::model::position::Position;
@@ -75,6 +76,7 @@ pub struct Domain {
     observer: Arc<dyn Observer>,
     fence: Arc<Fence>,
     horizon: Arc<Horizon>,
+    owed: Arc<Owed>,
     trust: Arc<Trust>,
     applier: Arc<Applier>,
     announcer: Arc<Announcer>,
@@ -96,10 +98,12 @@ impl Domain {
     pub async fn join(parts: Parts) -> Result<Arc<Self>, Error> {
         let fence = Arc::new(Fence::new());
         let horizon = Arc::new(Horizon::new());
+        let owed = Arc::new(Owed::new());
         let applier = Arc::new(Applier::new(
             parts.name.clone(),
             fence.clone(),
             horizon.clone(),
+            owed.clone(),
             parts.clock.clone(),
             parts.observer.clone(),
         ));
@@ -121,6 +125,7 @@ impl Domain {
             observer: parts.observer.clone(),
             fence,
             horizon,
+            owed,
             trust: Arc::new(Trust::new()),
             applier,
             announcer,
@@ -238,6 +243,7 @@ impl Domain {
             target: change.target().clone(),
             position: position.unwrap_or_default(),
             changed_ms: None,
+            in_l2: position.is_some(),
         });
         if position.is_some() {
             return Ok(true);
@@ -323,6 +329,11 @@ impl Domain {
     /// What this process has heard.
     pub fn horizon(&self) -> &Arc<Horizon> {
         &self.horizon
+    }
+
+    /// What this process has heard of before L2 had it.
+    pub fn owed(&self) -> &Arc<Owed> {
+        &self.owed
     }
 
     /// Whether L1 may answer.

@@ -112,7 +112,12 @@ impl Announcer {
                     self.horizon.raise(bucket, *position);
                     Some(*position)
                 }
-                Announced::NotInL2(_) if first => Some(change.position.unwrap_or_default()),
+                Announced::NotInL2(_) if first => {
+                    let position = change.position.unwrap_or_default();
+                    // The next change of this bucket must not hide that L2 lacks it.
+                    self.horizon.raise(bucket, position);
+                    Some(position)
+                }
                 Announced::NotInL2(_) => None,
             };
             self.observer.observe(&Event::Announced {
@@ -122,6 +127,7 @@ impl Announcer {
                 target: change.target.clone(),
                 position,
                 changed_ms: change.changed_ms,
+                in_l2: matches!(answer, Announced::Everywhere(_)),
             }));
             answers.push(answer);
         }
@@ -137,6 +143,7 @@ impl Announcer {
             target: Target::Bucket(bucket),
             position: floor,
             changed_ms: None,
+            in_l2: true,
         }
     }
 

@@ -7,7 +7,8 @@ use crate::clock::Clock;
 use crate::event::{Event, Observer, TargetKind};
 use crate::guard::fence::Fence;
 use crate::guard::horizon::Horizon;
-use crate::model::key::{Bucket, Key, KeySpace, Name};
+use crate::guard::owed::Owed;
+use crate::model::key::{Bucket, Key, KeyHash, KeySpace, Name};
 use crate::model::tag::Tag;
 use crate::tier::l1::Drops;
 use crate::wire::invalidation::{Invalidation, Target};
@@ -22,6 +23,7 @@ pub struct Applier {
     domain: Name,
     fence: Arc<Fence>,
     horizon: Arc<Horizon>,
+    owed: Arc<Owed>,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     /// By name; two handles of one name each have an L1.
@@ -34,6 +36,7 @@ impl Applier {
         domain: Name,
         fence: Arc<Fence>,
         horizon: Arc<Horizon>,
+        owed: Arc<Owed>,
         clock: Arc<dyn Clock>,
         observer: Arc<dyn Observer>,
     ) -> Self {
@@ -41,6 +44,7 @@ impl Applier {
             domain,
             fence,
             horizon,
+            owed,
             clock,
             observer,
             caches: RwLock::default(),
@@ -94,8 +98,7 @@ impl Applier {
         let Ok(key) = Key::new(key) else { return };
         let space = KeySpace::new(self.domain.clone(), cache.clone());
         let hash = space.hash(key);
-        self.fence.raise(hash);
-        self.horizon.raise(hash.bucket(), one.position);
+        self.close(hash, one);
         self.each_of(cache, |l1| l1.drop_key(hash));
     }
 
@@ -103,9 +106,20 @@ impl Applier {
         let space = KeySpace::new(self.domain.clone(), cache.clone());
         let hash = space.tag_hash(tag);
         // The fence cuts off the tag's known floor; then entries ask for it again.
+        self.close(hash, one);
+        self.each_of(cache, |l1| l1.tags_changed());
+    }
+
+    /// Closes the fence of a key or a tag. What L2 owes comes first: whoever passes the
+    /// fence from here on looks there.
+    fn close(&self, hash: KeyHash, one: &Invalidation) {
+        if one.in_l2 {
+            self.owed.pay(hash, one.position);
+        } else {
+            self.owed.owe(hash, one.position, self.clock.now());
+        }
         self.fence.raise(hash);
         self.horizon.raise(hash.bucket(), one.position);
-        self.each_of(cache, |l1| l1.tags_changed());
     }
 
     fn apply_bucket(&self, bucket: Bucket, one: &Invalidation) {

@@ -168,6 +168,7 @@ impl Heart {
                         target: Target::Bucket(beat.bucket),
                         position: watermark.floor,
                         changed_ms: None,
+                        in_l2: true,
                     });
                 }
                 Err(_) => all = false,

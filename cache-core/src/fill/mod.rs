@@ -90,6 +90,8 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             domain.remote().clone(),
             domain.fence().clone(),
             domain.horizon().clone(),
+            domain.owed().clone(),
+            domain.clock().clone(),
         );
         let tiers = Arc::new(Self {
             id: domain.observer().register(&policy.name),

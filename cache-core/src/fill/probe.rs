@@ -109,6 +109,10 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         if as_of < watermark.floor {
             return Worth::Nothing(None);
         }
+        let owed = self.domain.owed();
+        if as_of < owed.floor(attempt.hash, self.domain.clock().now()) {
+            return Worth::Nothing(Some(as_of));
+        }
         let entry = match envelope::open(self.label(attempt), as_of, &body) {
             Ok(entry) => entry,
             Err(why) => {

@@ -23,6 +23,9 @@ impl Position {
     /// Before every change.
     pub const ZERO: Self = Self::new(0, 0, 0);
 
+    /// After every change.
+    pub const MAX: Self = Self::new(u32::MAX, u64::MAX, u32::MAX);
+
     /// The position with these three parts.
     pub const fn new(epoch: u32, offset: u64, tick: u32) -> Self {
         Self {

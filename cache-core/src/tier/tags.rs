@@ -6,8 +6,10 @@
 //! floor off, and the next reader asks L2 again.
 
 use super::{Applied, Invalidate, Known, Record, Remote};
+use crate::clock::Clock;
 use crate::guard::fence::{Fence, Ticket};
 use crate::guard::horizon::Horizon;
+use crate::guard::owed::Owed;
 use crate::model::entry::Stamp;
 use crate::model::key::{Bucket, KeyHash, KeySpace};
 use crate::model::position::Position;
@@ -51,6 +53,8 @@ pub struct TagFloors {
     remote: Arc<dyn Remote>,
     fence: Arc<Fence>,
     horizon: Arc<Horizon>,
+    owed: Arc<Owed>,
+    clock: Arc<dyn Clock>,
     known: RwLock<HashMap<KeyHash, (Position, Ticket)>>,
 }
 
@@ -61,12 +65,16 @@ impl TagFloors {
         remote: Arc<dyn Remote>,
         fence: Arc<Fence>,
         horizon: Arc<Horizon>,
+        owed: Arc<Owed>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             space,
             remote,
             fence,
             horizon,
+            owed,
+            clock,
             known: RwLock::default(),
         }
     }
@@ -136,7 +144,8 @@ impl TagFloors {
                 }
             }
         };
-        let floor = floor.max(watermark.floor);
+        let owed = self.owed.floor(hash, self.clock.now());
+        let floor = floor.max(watermark.floor).max(owed);
         let mut known = self.known.write();
         if known.len() >= FLOORS_MAX {
             known.clear();

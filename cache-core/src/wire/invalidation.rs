@@ -38,7 +38,7 @@ pub struct Publisher(pub u64);
 /// What a [`Message`] says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// These are invalid below their positions, and L2 has applied it.
+    /// These are invalid below their positions.
     Invalidate(Vec<Invalidation>),
     /// The publisher is alive.
     Heartbeat {
@@ -62,6 +62,8 @@ pub struct Invalidation {
     /// When the change was made at its source, in milliseconds since the epoch;
     /// for measuring lag only.
     pub changed_ms: Option<u64>,
+    /// Whether L2 has applied it. If not, it is told once more when L2 has.
+    pub in_l2: bool,
 }
 
 /// What an [`Invalidation`] hits.
@@ -104,6 +106,7 @@ struct WireInvalidation {
     target: WireTarget,
     position: u128,
     changed_ms: Option<u64>,
+    in_l2: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -204,6 +207,7 @@ impl From<&Invalidation> for WireInvalidation {
             target,
             position: one.position.packed(),
             changed_ms: one.changed_ms,
+            in_l2: one.in_l2,
         }
     }
 }
@@ -229,6 +233,7 @@ impl WireInvalidation {
             target,
             position: Position::unpacked(self.position),
             changed_ms: self.changed_ms,
+            in_l2: self.in_l2,
         })
     }
 }
@@ -244,6 +249,7 @@ mod tests {
             target,
             position: Position::new(1, 300, 2),
             changed_ms: Some(1_700_000_000_000),
+            in_l2: true,
         };
         Message {
             publisher: Publisher(0xfeed),

@@ -80,6 +80,7 @@ fn bus_message_version_1() {
                 },
                 position: Position::new(1, 300, 2),
                 changed_ms: None,
+                in_l2: true,
             },
             Invalidation {
                 target: Target::Tag {
@@ -88,6 +89,7 @@ fn bus_message_version_1() {
                 },
                 position: Position::ZERO,
                 changed_ms: None,
+                in_l2: true,
             },
         ]),
     };

@@ -191,6 +191,7 @@ async fn announce(line: &Line, voice: &Voice, delivery: &Delivery, rules: &Rules
             target,
             position,
             changed_ms: None,
+            in_l2: true,
         })
         .collect();
     if voice.invalidate(&all).await.is_ok() {

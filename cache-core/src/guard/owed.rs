@@ -1,0 +1,145 @@
+//! Invalidations that the bus told of while L2 did not have them yet: until it has,
+//! its value of that key (or the floor of that tag) is not believed here.
+//!
+//! The bucket's watermark cannot say so, because it is the highest of many:
+//!
+//! 1. change 35 of key A is told; its way to L2 is lost, and will be repeated
+//! 2. change 36 of key B, in the same bucket, is applied in L2
+//! 3. the watermark is at 36, which is all that anybody asks of it
+//! 4. L2 still holds A from before 35
+
+use crate::clock::Tick;
+use crate::model::key::KeyHash;
+use crate::model::position::Position;
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// The most keys remembered, about 10 MB of them. Beyond, the watermark alone guards.
+const OWED_MAX: usize = 100_000;
+/// How long one is remembered: whoever told of it may have died before L2 had it, and
+/// the word that it has may be lost. Far longer than a failover, because until then
+/// the key is loaded and not kept.
+const KEEP: Duration = Duration::from_secs(60);
+
+/// What L2 owes, as far as this process has heard.
+#[derive(Default)]
+pub struct Owed {
+    /// Zero nearly always, and then all that a reader looks at.
+    count: AtomicUsize,
+    debts: RwLock<HashMap<KeyHash, Debt>>,
+}
+
+#[derive(Clone, Copy)]
+struct Debt {
+    /// Below it, L2 is not believed; [`Position::MAX`] for a local change, whose
+    /// position only L2 can give.
+    floor: Position,
+    until: Tick,
+}
+
+impl Owed {
+    /// Nothing is owed.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The bus told of a change at `position` that L2 does not have; zero is a local
+    /// one without a position.
+    pub fn owe(&self, hash: KeyHash, position: Position, now: Tick) {
+        let floor = match position {
+            Position::ZERO => Position::MAX,
+            known => known,
+        };
+        let until = now.after(KEEP);
+        let mut debts = self.debts.write();
+        if debts.len() >= OWED_MAX {
+            debts.retain(|_, debt| debt.until > now);
+        }
+        if debts.len() < OWED_MAX || debts.contains_key(&hash) {
+            let debt = debts.entry(hash).or_insert(Debt { floor, until });
+            *debt = Debt {
+                floor: floor.max(debt.floor),
+                until,
+            };
+        }
+        self.count.store(debts.len(), Ordering::Release);
+    }
+
+    /// L2 has a change at `position`.
+    pub fn pay(&self, hash: KeyHash, position: Position) {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut debts = self.debts.write();
+        // What was local has got a tick in L2.
+        let paid = |debt: &Debt| match debt.floor {
+            Position::MAX => position.tick > 0,
+            floor => floor <= position,
+        };
+        if debts.get(&hash).is_some_and(paid) {
+            debts.remove(&hash);
+        }
+        self.count.store(debts.len(), Ordering::Release);
+    }
+
+    /// The position below which L2 is not believed about a key or a tag.
+    pub fn floor(&self, hash: KeyHash, now: Tick) -> Position {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return Position::ZERO;
+        }
+        let debts = self.debts.read();
+        let debt = debts.get(&hash).filter(|debt| debt.until > now);
+        debt.map_or(Position::ZERO, |debt| debt.floor)
+    }
+}
+
+impl fmt::Debug for Owed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Owed")
+            .field("count", &self.count)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: KeyHash = KeyHash(7);
+
+    fn at(offset: u64) -> Position {
+        Position::new(0, offset, 0)
+    }
+
+    #[test]
+    fn a_debt_is_paid_by_its_own_change_or_a_later_one() {
+        let (owed, now) = (Owed::new(), Tick::default());
+        owed.owe(KEY, at(35), now);
+        owed.pay(KEY, at(34));
+        owed.pay(KeyHash(8), at(99));
+        assert_eq!(owed.floor(KEY, now), at(35));
+        owed.pay(KEY, at(35));
+        assert_eq!(owed.floor(KEY, now), Position::ZERO);
+    }
+
+    #[test]
+    fn a_local_change_is_paid_by_what_got_a_tick() {
+        let (owed, now) = (Owed::new(), Tick::default());
+        owed.owe(KEY, Position::ZERO, now);
+        owed.pay(KEY, at(99));
+        assert_eq!(owed.floor(KEY, now), Position::MAX);
+        owed.pay(KEY, Position::new(0, 99, 1));
+        assert_eq!(owed.floor(KEY, now), Position::ZERO);
+    }
+
+    #[test]
+    fn a_debt_that_nobody_pays_is_forgotten() {
+        let owed = Owed::new();
+        owed.owe(KEY, at(35), Tick::default());
+        let later = Tick::default().after(KEEP);
+        assert_eq!(owed.floor(KEY, later), Position::ZERO);
+    }
+}
