@@ -14,6 +14,7 @@ use crate::model::key::Bucket;
 use crate::model::position::Position;
 use crate::tier::{Beat, Beaten, Remote};
 use crate::wire::invalidation::{Invalidation, Target};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -71,6 +72,7 @@ impl Heart {
             return;
         }
         let mut told = Position::ZERO;
+        let mut doubted = HashSet::new();
         let mut tick = tokio::time::interval(self.every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -83,7 +85,8 @@ impl Heart {
                 continue;
             };
             let carries = self.clock.now().since(said) <= self.carries_for;
-            if self.tell_buckets(Bucket::all(), seen).await {
+            doubted.extend(self.remote.moved());
+            if self.tell_buckets(Bucket::all(), seen, &mut doubted).await {
                 told = told.max(seen);
             }
             // A bus that is away is noticed by its listeners; nothing else helps.
@@ -117,7 +120,8 @@ impl Heart {
     /// Gives every bucket without a watermark one at the beginning: for domains
     /// without an invalidator, where only local positions are used.
     pub async fn begin(&self) {
-        self.tell_buckets(Bucket::all(), Position::ZERO).await;
+        self.tell_buckets(Bucket::all(), Position::ZERO, &mut HashSet::new())
+            .await;
     }
 
     /// Mends the buckets that readers found behind.
@@ -129,29 +133,40 @@ impl Heart {
             tokio::time::sleep(self.every).await;
             let others = std::iter::from_fn(|| behind.try_recv().ok());
             let buckets: Vec<_> = std::iter::once(first).chain(others).collect();
-            self.tell_buckets(buckets, self.horizon.seen()).await;
+            self.tell_buckets(buckets, self.horizon.seen(), &mut HashSet::new())
+                .await;
         }
     }
 
-    /// Writes `seen` to buckets and raises those that lost writes; whether all
-    /// were told.
+    /// Writes `seen` to buckets and raises those that lost writes, or that are
+    /// `doubted` until they have been told; whether all were told.
     async fn tell_buckets(
         &self,
         buckets: impl IntoIterator<Item = Bucket>,
         seen: Position,
+        doubted: &mut HashSet<Bucket>,
     ) -> bool {
+        // Whatever a node that was behind may lack is at most as high as this.
+        let highest = self.horizon.highest();
+        for bucket in doubted.iter() {
+            self.horizon.raise(*bucket, highest);
+        }
         let beats: Vec<_> = buckets
             .into_iter()
             .map(|bucket| Beat {
                 bucket,
                 seen,
                 known: self.horizon.known(bucket),
+                doubted: doubted.contains(&bucket),
             })
             .collect();
         let answers = self.remote.beat(beats.clone()).await;
         let mut raised = Vec::new();
         let mut all = true;
         for (beat, answer) in beats.iter().zip(answers) {
+            if answer.is_ok() {
+                doubted.remove(&beat.bucket);
+            }
             match answer {
                 Ok(Beaten::Fine(watermark)) => {
                     self.horizon.raise(beat.bucket, watermark.applied);

@@ -58,6 +58,15 @@ impl Horizon {
         self.known.read().applied[bucket.index()]
     }
 
+    /// The highest position heard of in any bucket, ticks left out: they count within
+    /// one bucket only.
+    pub fn highest(&self) -> Position {
+        let known = self.known.read();
+        let applied = known.applied.iter().copied().max().unwrap_or_default();
+        let highest = applied.max(known.seen);
+        Position { tick: 0, ..highest }
+    }
+
     /// What is known of a bucket: every heartbeat was written to all of them before it
     /// was heard.
     pub fn known(&self, bucket: Bucket) -> Known {

@@ -46,6 +46,7 @@ pub fn of_seed(seed: u64) -> Vec<Step> {
                 bucket,
                 seen: Position::ZERO,
                 known: Known::NOTHING,
+                doubted: false,
             })
         }));
     }
@@ -85,6 +86,7 @@ fn step(rng: &mut StdRng) -> Step {
             bucket: address.bucket,
             seen: position(rng),
             known: known(rng),
+            doubted: rng.random_bool(0.05),
         }),
     }
 }

@@ -232,7 +232,9 @@ pub fn beat(watermark: Option<&Watermark>, beat: &Beat) -> (Beaten, Watermark) {
         ..wm
     };
     match watermark {
-        Some(wm) if !wm.has_lost(&beat.known) => (Beaten::Fine(told(*wm)), told(*wm)),
+        Some(wm) if !wm.has_lost(&beat.known) && !beat.doubted => {
+            (Beaten::Fine(told(*wm)), told(*wm))
+        }
         Some(wm) => {
             let wm = told(wm.raised(&beat.known));
             (Beaten::Raised(wm), wm)

@@ -202,6 +202,9 @@ pub struct Beat {
     pub seen: Position,
     /// What the caller has heard of the bucket.
     pub known: Known,
+    /// Whether the caller has another reason to think that writes were lost: the
+    /// bucket has moved to another node, which may have been behind.
+    pub doubted: bool,
 }
 
 /// What a [`Beat`] found.
@@ -259,6 +262,13 @@ pub trait Remote: Send + Sync + fmt::Debug + 'static {
     /// The fixed terms of the domain: writes `terms` if there are none yet, and
     /// returns what holds.
     async fn agree(&self, terms: &[u8]) -> Result<Bytes, RemoteError>;
+
+    /// The buckets that another node serves than when this was last asked. It may
+    /// lack the last writes of the one before, which need not show in a watermark:
+    /// that holds the highest position, not all of them.
+    fn moved(&self) -> Vec<Bucket> {
+        Vec::new()
+    }
 
     /// Writes heartbeats; the answers come in the order of the request.
     async fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>>;

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::event::{Event, Observer};
-use crate::model::key::Address;
+use crate::model::key::{Address, Bucket};
 use crate::model::position::Position;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -86,6 +86,10 @@ impl Remote for Observed {
 
     async fn agree(&self, terms: &[u8]) -> Result<Bytes, RemoteError> {
         self.one("agree", self.remote.agree(terms)).await
+    }
+
+    fn moved(&self) -> Vec<Bucket> {
+        self.remote.moved()
     }
 
     async fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>> {

@@ -89,6 +89,7 @@ async fn l2_behind_sentinels_keeps_the_contract_and_outlives_its_master() {
             bucket: cache_core::model::key::Bucket(0),
             seen: cache_core::Position::ZERO,
             known: cache_core::tier::Known::NOTHING,
+            doubted: false,
         };
         use cache_core::tier::Remote;
         remote.beat(vec![beat]).await.iter().all(Result::is_ok)

@@ -64,10 +64,7 @@ impl Control {
             subject: world.subject,
             world: world.clone(),
             life: life.clone(),
-            line: Line {
-                l2: world.l2.clone(),
-                life: life.clone(),
-            },
+            line: Line::new(world.l2.clone(), life.clone()),
             l1: Mutex::default(),
         });
         let wire = wire(world, life);
@@ -154,10 +151,7 @@ impl Control {
 /// The invalidator of a control: L2, then the bus, then the ack, as it should be.
 pub(crate) async fn carry(world: Arc<World>, life: Arc<Lifeline>, rules: Rules) {
     let voice = Voice::new(Arc::new(wire(&world, &life)), Random::next(&world.sky.dice));
-    let line = Line {
-        l2: world.l2.clone(),
-        life: life.clone(),
-    };
+    let line = Line::new(world.l2.clone(), life.clone());
     let mut pull = Pull {
         stream: world.stream.clone(),
         life,

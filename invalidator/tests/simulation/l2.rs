@@ -59,6 +59,8 @@ pub(crate) struct Past {
 pub(crate) struct L2 {
     inner: MemoryRemote,
     shards: Mutex<[Shard; SHARDS]>,
+    /// How often each shard has failed over.
+    failovers: Mutex<[u64; SHARDS]>,
     floors: Mutex<Floors>,
     /// What the negative controls keep instead of records.
     cells: Mutex<[Cell; ROWS]>,
@@ -69,8 +71,10 @@ pub(crate) struct L2 {
 /// One process's connection to it.
 #[derive(Debug)]
 pub(crate) struct Line {
-    pub(crate) l2: Arc<L2>,
-    pub(crate) life: Arc<Lifeline>,
+    l2: Arc<L2>,
+    life: Arc<Lifeline>,
+    /// The failovers that this process has been asked about.
+    noticed: Mutex<[u64; SHARDS]>,
 }
 
 impl L2 {
@@ -78,6 +82,7 @@ impl L2 {
         Self {
             inner: MemoryRemote::new(clock),
             shards: Mutex::new([Shard::Up; SHARDS]),
+            failovers: Mutex::default(),
             floors: Mutex::default(),
             cells: Mutex::default(),
             sky,
@@ -121,6 +126,7 @@ impl L2 {
         for row in (0..ROWS).filter(|row| lost(self.oracle.address(*row).bucket)) {
             cells[row] = past.cells[row];
         }
+        self.failovers.lock()[shard] += 1;
         self.oracle.l2_lost_writes();
     }
 
@@ -189,6 +195,11 @@ impl L2 {
 }
 
 impl Line {
+    pub(crate) fn new(l2: Arc<L2>, life: Arc<Lifeline>) -> Self {
+        let noticed = Mutex::new(*l2.failovers.lock());
+        Self { l2, life, noticed }
+    }
+
     /// One request to one shard: `effect` happens there, perhaps late, perhaps not
     /// at all, and the caller may never know.
     async fn request<T: Send + 'static>(
@@ -341,6 +352,16 @@ impl Remote for Line {
 
     async fn agree(&self, terms: &[u8]) -> Result<Bytes, RemoteError> {
         self.l2.inner.agree(terms).await
+    }
+
+    fn moved(&self) -> Vec<Bucket> {
+        let failovers = *self.l2.failovers.lock();
+        let before = std::mem::replace(&mut *self.noticed.lock(), failovers);
+        let moved = |bucket: &Bucket| {
+            let shard = shard_of(*bucket);
+            before[shard] != failovers[shard]
+        };
+        Bucket::all().filter(moved).collect()
     }
 
     async fn beat(&self, batch: Vec<Beat>) -> Answers<Beaten> {

@@ -267,10 +267,7 @@ impl World {
     ) -> cache_core::domain::Parts {
         cache_core::domain::Parts {
             name: Name::new("main").expect("a name within its limits"),
-            remote: Arc::new(Line {
-                l2: self.l2.clone(),
-                life: life.clone(),
-            }),
+            remote: Arc::new(Line::new(self.l2.clone(), life.clone())),
             bus: Arc::new(Wire {
                 hub: self.hub.clone(),
                 life: life.clone(),

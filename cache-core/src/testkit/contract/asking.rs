@@ -53,6 +53,7 @@ pub(super) async fn begin(remote: &impl Remote, applied: u64) {
         bucket,
         seen: Position::ZERO,
         known: applied_at(applied),
+        doubted: false,
     };
     let answers = remote.beat(Bucket::all().map(beat).collect()).await;
     assert_eq!(answers.len(), BUCKETS);

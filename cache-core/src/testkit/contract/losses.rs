@@ -16,6 +16,7 @@ pub(super) async fn check<R: Remote>(empty: &mut impl AsyncFnMut() -> R) {
     a_lost_heartbeat_gives_a_loss_away(&empty().await).await;
     a_raised_bucket_refuses_older_values(&empty().await).await;
     a_change_does_not_hide_that_others_were_lost(&empty().await).await;
+    a_bucket_in_doubt_refuses_what_may_lack_something(&empty().await).await;
     a_local_change_is_above_every_heartbeat(&empty().await).await;
     a_change_of_an_older_epoch_is_refused(&empty().await).await;
 }
@@ -25,6 +26,7 @@ async fn a_heartbeat_makes_and_raises_watermarks(remote: &impl Remote) {
         bucket: Bucket(7),
         seen: at(seen),
         known: applied_at(known),
+        doubted: false,
     };
     let beaten = async |seen, known| {
         let mut answers = remote.beat(vec![beat(seen, known)]).await;
@@ -63,6 +65,7 @@ async fn a_lost_heartbeat_gives_a_loss_away(remote: &impl Remote) {
         bucket: Bucket(7),
         seen: at(9),
         known,
+        doubted: false,
     };
     let beaten = remote.beat(vec![beat]).await.pop().expect("one answer");
     let watermark = Watermark {
@@ -80,6 +83,7 @@ async fn a_raised_bucket_refuses_older_values(remote: &impl Remote) {
         bucket: address("a").bucket,
         seen: at(3),
         known: applied_at(7),
+        doubted: false,
     };
     remote.beat(vec![beat]).await;
     assert_eq!(lease(remote, "a", 1).await, granted(7));
@@ -109,12 +113,33 @@ async fn a_change_does_not_hide_that_others_were_lost(remote: &impl Remote) {
     assert_ne!(lease(remote, KEY, 1).await, Leased::Present);
 }
 
+async fn a_bucket_in_doubt_refuses_what_may_lack_something(remote: &impl Remote) {
+    begin(remote, 3).await;
+    store(remote, "a").await;
+    apply(remote, "b", Some(at(36))).await;
+    let beat = Beat {
+        bucket: address("a").bucket,
+        seen: at(3),
+        known: applied_at(36),
+        doubted: true,
+    };
+    let beaten = remote.beat(vec![beat]).await.pop().expect("one answer");
+    let watermark = Watermark {
+        applied: at(36),
+        seen: at(3),
+        floor: at(36),
+    };
+    assert_eq!(beaten.expect("L2 answers"), Beaten::Raised(watermark));
+    assert_eq!(lease(remote, "a", 1).await, granted(36));
+}
+
 async fn a_local_change_is_above_every_heartbeat(remote: &impl Remote) {
     begin(remote, 3).await;
     let beat = Beat {
         bucket: address("a").bucket,
         seen: at(20),
         known: Known::NOTHING,
+        doubted: false,
     };
     remote.beat(vec![beat]).await;
     let Applied::Done { position, .. } = apply(remote, "a", None).await else {

@@ -59,6 +59,14 @@ impl Topology {
         self.of_bucket[bucket.index()].as_ref()
     }
 
+    /// The buckets that this topology and the next one find on different nodes.
+    pub(super) fn moved_to<'a>(&'a self, next: &'a Self) -> impl Iterator<Item = Bucket> + 'a {
+        Bucket::all().filter(|bucket| match (self.node(*bucket), next.node(*bucket)) {
+            (Some(before), Some(after)) => before.address() != after.address(),
+            _ => false,
+        })
+    }
+
     /// The node at an address, made if it is new.
     fn node_at(
         &mut self,

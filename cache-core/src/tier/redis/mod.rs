@@ -204,6 +204,10 @@ impl Remote for RedisRemote {
             .ok_or_else(|| unexpected("agree"))
     }
 
+    fn moved(&self) -> Vec<Bucket> {
+        self.router.moved()
+    }
+
     async fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>> {
         let calls = batch.iter().map(|one| {
             let watermark = self.watermark(one.bucket);
@@ -211,7 +215,7 @@ impl Remote for RedisRemote {
             let call = Call::Run {
                 script: &BEAT,
                 keys: [watermark.clone(), watermark],
-                args: vec![position(Some(one.seen)), applied, seen],
+                args: vec![position(Some(one.seen)), applied, seen, flag(one.doubted)],
             };
             (one.bucket, call)
         });
@@ -222,6 +226,10 @@ impl Remote for RedisRemote {
             .map(|answer| answer.and_then(parse))
             .collect()
     }
+}
+
+fn flag(flag: bool) -> Vec<u8> {
+    vec![if flag { b'1' } else { b'0' }]
 }
 
 fn known(known: &Known) -> [Vec<u8>; 2] {

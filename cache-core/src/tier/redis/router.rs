@@ -11,8 +11,9 @@ use super::script::Call;
 use crate::model::key::{Bucket, Name};
 use crate::tier::RemoteError;
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -39,6 +40,8 @@ struct Shared {
     directory: Directory,
     timeout: Duration,
     topology: ArcSwap<Topology>,
+    /// The buckets that changed their node and were not asked about since.
+    moved: Mutex<HashSet<Bucket>>,
     trouble: Notify,
 }
 
@@ -54,6 +57,7 @@ impl Router {
             directory,
             timeout,
             topology: ArcSwap::from_pointee(Topology::empty()),
+            moved: Mutex::default(),
             trouble: Notify::new(),
         });
         if !shared.refresh().await || !shared.anybody_answers().await {
@@ -64,6 +68,11 @@ impl Router {
             shared,
             _watch: AbortOnDropHandle::new(watch),
         })
+    }
+
+    /// The buckets that changed their node since this was last asked.
+    pub(super) fn moved(&self) -> Vec<Bucket> {
+        self.shared.moved.lock().drain().collect()
     }
 
     /// Sends one call.
@@ -229,6 +238,7 @@ impl Shared {
             .await
         {
             Some(next) => {
+                self.moved.lock().extend(current.moved_to(&next));
                 self.topology.store(Arc::new(next));
                 true
             }
