@@ -13,6 +13,10 @@
 //!
 //! Two keys of one stripe invalidate each other, one time in 65,536: a miss, not
 //! an error. Stripes are never evicted and need no memory a key.
+//!
+//! What invalidates everything counts up one number more, which is part of every
+//! key's count. The sum of two numbers that only grow grows with either, so a sum
+//! read while they change is at most the current one, and never an old one again.
 
 use crate::model::key::{BUCKETS, Bucket, KeyHash, STRIPES};
 use std::fmt;
@@ -25,6 +29,7 @@ pub struct Ticket(u64);
 /// The generations of one process, shared by all its caches.
 pub struct Fence {
     stripes: Box<[AtomicU64]>,
+    all: AtomicU64,
 }
 
 impl Fence {
@@ -32,6 +37,7 @@ impl Fence {
     pub fn new() -> Self {
         Self {
             stripes: (0..STRIPES).map(|_| AtomicU64::new(0)).collect(),
+            all: AtomicU64::new(0),
         }
     }
 
@@ -39,7 +45,8 @@ impl Fence {
     /// anything outside this process: moving that line breaks the design.
     pub fn ticket(&self, hash: KeyHash) -> Ticket {
         // Acquire: what follows in this thread cannot be read before the count.
-        Ticket(self.stripes[hash.stripe()].load(Ordering::Acquire))
+        let stripe = self.stripes[hash.stripe()].load(Ordering::Acquire);
+        Ticket(stripe + self.all.load(Ordering::Acquire))
     }
 
     /// Whether nothing was invalidated since the ticket was taken.
@@ -63,9 +70,7 @@ impl Fence {
 
     /// Invalidates everything.
     pub fn raise_all(&self) {
-        for stripe in &self.stripes {
-            stripe.fetch_add(1, Ordering::AcqRel);
-        }
+        self.all.fetch_add(1, Ordering::AcqRel);
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 /// The library processes.
 pub(crate) const MEMBERS: usize = 3;
 /// How long the trouble lasts.
-const TROUBLE: Duration = Duration::from_secs(3);
+const TROUBLE: Duration = Duration::from_millis(2_500);
 
 /// How often and how long: faster than the defaults, so that more meets in a run.
 pub(crate) struct Timing;
