@@ -1,6 +1,7 @@
 //! The seam of the source of record: how a value comes from it.
 
 use crate::model::as_of::AsOf;
+use crate::model::position::Position;
 use crate::model::tag::Tag;
 use async_trait::async_trait;
 use std::error::Error as StdError;
@@ -13,11 +14,15 @@ use std::sync::Arc;
 pub struct Wanted {
     /// The key.
     pub key: Arc<[u8]>,
+    /// How far the value must reach to be kept, and to be what the caller asked for. A
+    /// replica that has not come this far answers with something older; a loader that
+    /// reads replicas goes to the primary then.
+    pub at_least: Position,
 }
 
 impl Wanted {
-    pub(crate) fn new(key: Arc<[u8]>) -> Self {
-        Self { key }
+    pub(crate) fn new(key: Arc<[u8]>, at_least: Position) -> Self {
+        Self { key, at_least }
     }
 
     /// The key as text; what is not UTF-8 in it is replaced.

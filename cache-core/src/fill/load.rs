@@ -7,6 +7,7 @@ use crate::error::{Error, Kind};
 use crate::event::{Event, LoadOutcome, Tier};
 use crate::flight::single::{Lead, Part};
 use crate::model::key::Key;
+use crate::model::position::Position;
 use crate::source::{Cause, Loaded, Wanted};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -58,7 +59,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                         }
                         Ok(None) => {}
                         // Somebody holds a ticket and does not fill.
-                        Err(_) => return self.load_alone(&attempt, load).await,
+                        Err(_) => return self.load_alone(&attempt, ask, load).await,
                     }
                 }
                 Part::Full => return Err(self.load_error(Kind::Overloaded)),
@@ -67,8 +68,8 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     }
 
     /// Loads without a lease: the value is for this caller alone.
-    async fn load_alone(&self, attempt: &Attempt, load: Load<V>) -> Flown<V> {
-        let loaded = self.run_load(attempt, load).await?;
+    async fn load_alone(&self, attempt: &Attempt, ask: &Ask, load: Load<V>) -> Flown<V> {
+        let loaded = self.run_load(attempt, ask.at_least, load).await?;
         let (held, _) = self.offer(attempt, None, loaded, None).await?;
         Ok(Served {
             held,
@@ -100,8 +101,9 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             Probe::Granted(grant) => Some(grant),
             Probe::Busy(_) | Probe::NoLease => None,
         };
-        let loaded = self.run_load(attempt, load).await?;
-        let (held, _) = self.offer(attempt, grant, loaded, None).await?;
+        let floor = grant.as_ref().map_or(Position::ZERO, |grant| grant.floor);
+        let loaded = self.run_load(attempt, ask.at_least.max(floor), load);
+        let (held, _) = self.offer(attempt, grant, loaded.await?, None).await?;
         Ok(Served {
             held,
             tier: Tier::None,
@@ -109,7 +111,12 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     }
 
     /// Runs a load within the limits of the policy.
-    async fn run_load(&self, attempt: &Attempt, load: Load<V>) -> Result<Loaded<V>, Error> {
+    async fn run_load(
+        &self,
+        attempt: &Attempt,
+        at_least: Position,
+        load: Load<V>,
+    ) -> Result<Loaded<V>, Error> {
         let clock = self.domain.clock();
         let began = clock.now();
         let turn = tokio::time::timeout(self.policy.load_queue, self.loads.acquire()).await;
@@ -118,7 +125,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             return Err(self.load_error(Kind::Overloaded));
         };
         let began = clock.now();
-        let wanted = Wanted::new(attempt.key.clone());
+        let wanted = Wanted::new(attempt.key.clone(), at_least);
         // On a task of its own, so that a panic stays there.
         let running = AbortOnDropHandle::new(tokio::spawn(load(wanted)));
         let result = match tokio::time::timeout(self.policy.load_timeout, running).await {

@@ -39,6 +39,8 @@ pub(crate) struct Grant {
     pub(crate) token: Token,
     /// The as-of of a value read from the primary from here on.
     pub(crate) as_of: Position,
+    /// The smallest as-of that L2 will store.
+    pub(crate) floor: Position,
     domain: Arc<Domain>,
     address: Address,
     spent: bool,
@@ -145,6 +147,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let mut grant = Grant {
             token,
             as_of: Position::ZERO,
+            floor: Position::ZERO,
             domain: self.domain.clone(),
             address: attempt.address.clone(),
             spent: false,
@@ -153,9 +156,9 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             .lease(&attempt.address, token, self.policy.lease, refused)
             .await;
         let leasing = match leased {
-            Ok(Leased::Granted { as_of, .. }) => {
+            Ok(Leased::Granted { as_of, floor }) => {
                 self.leased(LeaseOutcome::Granted);
-                grant.as_of = as_of;
+                (grant.as_of, grant.floor) = (as_of, floor);
                 return Leasing::Granted(grant);
             }
             Err(_) => return Leasing::None,

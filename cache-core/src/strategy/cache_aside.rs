@@ -179,6 +179,12 @@ impl<V: Send + Sync + 'static> FillTicket<V> {
         self.grant.as_ref().map(|grant| grant.as_of)
     }
 
+    /// How far the value must reach to be stored. A replica that has not come this
+    /// far is no use.
+    pub fn at_least(&self) -> Option<Position> {
+        self.grant.as_ref().map(|grant| grant.floor)
+    }
+
     /// Ends the lease with what was loaded.
     ///
     /// # Errors

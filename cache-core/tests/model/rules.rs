@@ -56,7 +56,8 @@ pub(crate) struct Rules {
     pub(crate) restart_replays: bool,
     /// A heartbeat says how far everything was applied, not how far anything was.
     pub(crate) seen_is_contiguous: bool,
-    /// A load that must reach further than the replica goes to the primary.
+    /// A load that must reach further than the replica goes to the primary, as a
+    /// loader can tell by what it is asked for.
     pub(crate) load_reaches: bool,
     /// A tag's stamp is taken before the first outside read.
     pub(crate) stamp_is_old: bool,
@@ -82,7 +83,9 @@ pub(crate) struct Rules {
     pub(crate) lost_token_invalidates: bool,
     /// An invalidation ends a quarantine: another writer was faster.
     pub(crate) invalidation_ends_quarantine: bool,
-    /// Changes of one bucket are applied in the order of their positions.
+    /// Changes of one bucket are applied in the order of their positions, as far as a
+    /// failover could tell: a bucket that moved to another node is doubted, which
+    /// makes good for those that were not.
     pub(crate) applies_in_order: bool,
 }
 

@@ -6,12 +6,13 @@ use bytes::Bytes;
 use cache_core::bus::memory::MemoryBus;
 use cache_core::clock::SystemClock;
 use cache_core::coherence::announce::Change;
+use cache_core::fill::Ask;
 use cache_core::fill::offer::FillOutcome;
 use cache_core::model::as_of::AsOf;
 use cache_core::model::key::{Address, Key, KeySpace};
 use cache_core::model::position::Position;
 use cache_core::model::tag::Tag;
-use cache_core::source::Loaded;
+use cache_core::source::{Cause, Loaded, Wanted};
 use cache_core::testkit::fleet::{Fleet, until_trusted};
 use cache_core::testkit::until::until;
 use cache_core::tier::memory::{Image, MemoryRemote};
@@ -121,6 +122,31 @@ async fn a_replicas_value_is_not_kept_after_l2_forgot_the_floor() {
     let (_, outcome) = filled.expect("it can be encoded");
     assert_eq!(outcome, FillOutcome::Stored(at(26)), "L2 knows no better");
     assert_eq!(world.row().await, None, "this process does");
+}
+
+#[tokio::test]
+async fn a_loader_is_told_how_far_its_value_must_reach() {
+    let world = World::new().await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tells = told.clone();
+    let reads = world.cache.read_through(move |wanted: Wanted| {
+        tells.lock().push(wanted.at_least);
+        async { Ok::<_, Cause>(Loaded::absent()) }
+    });
+    world
+        .announce(Change::key(&users(), key(), Some(at(12))))
+        .await;
+    reads.get("k").await.expect("the source answers");
+    let ask = Ask {
+        at_least: at(20),
+        ..Ask::default()
+    };
+    reads.get_with("k", &ask).await.expect("the source answers");
+    assert_eq!(
+        *told.lock(),
+        [at(12), at(20)],
+        "L2's floor, then the caller's"
+    );
 }
 
 #[tokio::test]

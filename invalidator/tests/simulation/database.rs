@@ -142,6 +142,11 @@ impl Database {
         commits.find_map(|one| one.place.filter(|_| one.rows.contains(&row)))
     }
 
+    /// How far the replica has come.
+    pub(crate) fn replica_is_at(&self) -> Position {
+        self.state.lock().replay_position()
+    }
+
     /// Whether every commit is in the stream and in the replica.
     pub(crate) fn is_at_rest(&self) -> bool {
         let state = self.state.lock();

@@ -81,7 +81,7 @@ impl Member {
         let loader = move |wanted: Wanted| {
             let (world, life) = (world.clone(), life.clone());
             async move {
-                let from = world.draw_source();
+                let from = world.draw_source(wanted.at_least);
                 world
                     .database
                     .load(&life, row_of(&wanted.text()), from)
@@ -118,7 +118,7 @@ impl Member {
 
     async fn read_control(&self, control: &Control, row: usize) {
         let begun = self.world.oracle.begin(self.life.process, row, 0);
-        let from = self.world.draw_source();
+        let from = self.world.draw_source(Position::ZERO);
         if let Some((value, tier)) = control.read(row, from).await
             && (tier != Tier::None || from == From::Primary)
         {
@@ -250,9 +250,12 @@ impl Member {
 }
 
 impl World {
-    /// Where the next load reads.
-    fn draw_source(&self) -> From {
-        match self.sky.strikes(self.sky.weather.replica_loads) {
+    /// Where the next load reads. Some loaders look whether the replica has come far
+    /// enough, and some do not.
+    fn draw_source(&self, at_least: Position) -> From {
+        let looks = self.sky.dice.chance(0.5);
+        let far_enough = !looks || self.database.replica_is_at() >= at_least;
+        match self.sky.strikes(self.sky.weather.replica_loads) && far_enough {
             true => From::Replica,
             false => From::Primary,
         }

@@ -264,8 +264,15 @@ impl Shared {
     }
 }
 
-/// Refreshes on trouble, and as long as a node is down; revives nodes.
+/// Follows the deployment, for ever.
 async fn watch(shared: Arc<Shared>) {
+    // Beside each other: asking a hung node whether it lives takes as long as it may
+    // answer, and meanwhile the others may name its successor.
+    futures_util::future::join(follow(&shared), revive(&shared)).await;
+}
+
+/// Asks for the owners on trouble, and as long as a node is down.
+async fn follow(shared: &Shared) {
     loop {
         let patience = if shared.down().is_empty() {
             REFRESH_EVERY
@@ -273,16 +280,18 @@ async fn watch(shared: Arc<Shared>) {
             REFRESH_PAUSE
         };
         let _ = tokio::time::timeout(patience, shared.trouble.notified()).await;
-        // Together: asking a hung node whether it lives takes as long as it may
-        // answer, and meanwhile the others may know its successor.
+        shared.refresh().await;
+        // Trouble often shows a moment before its cause does.
+        tokio::time::sleep(REFRESH_PAUSE).await;
+        shared.refresh().await;
+    }
+}
+
+/// Asks nodes that are down whether they live again.
+async fn revive(shared: &Shared) {
+    loop {
         let down = shared.down();
-        let revived = futures_util::future::join_all(down.iter().map(|node| node.revive()));
-        let found = async {
-            shared.refresh().await;
-            tokio::time::sleep(REFRESH_PAUSE).await;
-            shared.refresh().await;
-        };
-        futures_util::future::join(found, revived).await;
+        futures_util::future::join_all(down.iter().map(|node| node.revive())).await;
         tokio::time::sleep(REFRESH_PAUSE).await;
     }
 }
