@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The format's version, the first byte of every message.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// The most invalidations in one message.
 pub const INVALIDATIONS_MAX: usize = 256;
 // A full message of longest keys, each with 192 bytes of names and numbers, fits.

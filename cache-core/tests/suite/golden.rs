@@ -60,13 +60,13 @@ fn envelope_version_1() {
     assert_eq!(envelope::open(label, as_of, &unhex(ENVELOPE_1)), Ok(entry));
 }
 
-const INVALIDATE_1: &str = "01 fbedfe 29 00 02
-    00 05 7573657273 06 757365723a37 fe02000000 2c01000000000000 01000000 00
-    01 05 7573657273 01 2a 00 00";
-const HEARTBEAT_1: &str = "01 fbedfe 29 01 01 fd0000000007000000";
+const INVALIDATE_2: &str = "02 fbedfe 29 00 02
+    00 05 7573657273 06 757365723a37 fe02000000 2c01000000000000 01000000 00 01
+    01 05 7573657273 01 2a 00 00 01";
+const HEARTBEAT_2: &str = "02 fbedfe 29 01 01 fd0000000007000000";
 
 #[test]
-fn bus_message_version_1() {
+fn bus_message_version_2() {
     let users = Name::new("users").expect("a name");
     let publisher = Publisher(0xfeed);
     let invalidate = Message {
@@ -101,7 +101,7 @@ fn bus_message_version_1() {
             seen: Position::new(0, 7, 0),
         },
     };
-    for (message, golden) in [(invalidate, INVALIDATE_1), (heartbeat, HEARTBEAT_1)] {
+    for (message, golden) in [(invalidate, INVALIDATE_2), (heartbeat, HEARTBEAT_2)] {
         let bytes = message.encode().expect("it is small");
         assert_eq!(hex(&bytes), plain(golden));
         assert_eq!(Message::decode(&unhex(golden)), Some(message));

@@ -203,7 +203,7 @@ async fn garbage_on_the_bus_drops_l1_and_nothing_else() {
     let mut ear = fleet.bus.subscribe().await.expect("the bus is there");
     fleet
         .bus
-        .publish(bytes::Bytes::from_static(b"\x01garbage"))
+        .publish(bytes::Bytes::from_static(b"\x02garbage"))
         .await
         .expect("it is there");
     assert!(matches!(ear.next().await, Some(Heard::Message(_))));
