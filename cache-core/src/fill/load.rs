@@ -1,13 +1,12 @@
 //! The load itself: one per key per process, bounded in number and time, safe
 //! against a loader that panics and against callers that go away.
 
-use super::probe::Probe;
+use super::probe::{Grant, Probe};
 use super::{Ask, Attempt, Flown, Served, Tiers};
 use crate::error::{Error, Kind};
 use crate::event::{Event, LoadOutcome, Tier};
 use crate::flight::single::{Lead, Part};
 use crate::model::key::Key;
-use crate::model::position::Position;
 use crate::source::{Cause, Loaded, Wanted};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -69,7 +68,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
 
     /// Loads without a lease: the value is for this caller alone.
     async fn load_alone(&self, attempt: &Attempt, ask: &Ask, load: Load<V>) -> Flown<V> {
-        let loaded = self.run_load(attempt, ask.at_least, load).await?;
+        let loaded = self.run_load(attempt, ask, None, load).await?;
         let (held, _) = self.offer(attempt, None, loaded, None).await?;
         Ok(Served {
             held,
@@ -101,9 +100,8 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             Probe::Granted(grant) => Some(grant),
             Probe::Busy(_) | Probe::NoLease => None,
         };
-        let floor = grant.as_ref().map_or(Position::ZERO, |grant| grant.floor);
-        let loaded = self.run_load(attempt, ask.at_least.max(floor), load);
-        let (held, _) = self.offer(attempt, grant, loaded.await?, None).await?;
+        let loaded = self.run_load(attempt, ask, grant.as_ref(), load).await?;
+        let (held, _) = self.offer(attempt, grant, loaded, None).await?;
         Ok(Served {
             held,
             tier: Tier::None,
@@ -114,9 +112,11 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     async fn run_load(
         &self,
         attempt: &Attempt,
-        at_least: Position,
+        ask: &Ask,
+        grant: Option<&Grant>,
         load: Load<V>,
     ) -> Result<Loaded<V>, Error> {
+        let at_least = ask.at_least.max(self.reach(attempt, grant));
         let clock = self.domain.clock();
         let began = clock.now();
         let turn = tokio::time::timeout(self.policy.load_queue, self.loads.acquire()).await;

@@ -139,6 +139,19 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         }
     }
 
+    /// How far a value must reach, to be stored, and not to be older than what this
+    /// process has heard. Only L2 knows the key's own floor; without it, the highest
+    /// change of the bucket stands for it.
+    pub(crate) fn reach(&self, attempt: &Attempt, grant: Option<&Grant>) -> Position {
+        let owed = self.domain.owed();
+        let owed = owed.floor(attempt.hash, self.domain.clock().now());
+        let floor = match grant {
+            Some(grant) => grant.floor,
+            None => attempt.known.applied(attempt.address.bucket),
+        };
+        floor.max(owed)
+    }
+
     async fn lease(&self, attempt: &Attempt, refused: Option<Position>) -> Leasing {
         let token = Token(self.domain.random().next());
         let remote = self.domain.remote();

@@ -179,10 +179,10 @@ impl<V: Send + Sync + 'static> FillTicket<V> {
         self.grant.as_ref().map(|grant| grant.as_of)
     }
 
-    /// How far the value must reach to be stored. A replica that has not come this
-    /// far is no use.
-    pub fn at_least(&self) -> Option<Position> {
-        self.grant.as_ref().map(|grant| grant.floor)
+    /// How far the value must reach to be stored, and not to be older than what this
+    /// process has heard. A replica that has not come this far is no use.
+    pub fn at_least(&self) -> Position {
+        self.tiers.reach(&self.attempt, self.grant.as_ref())
     }
 
     /// Ends the lease with what was loaded.

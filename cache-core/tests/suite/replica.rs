@@ -23,6 +23,7 @@ use cache_core::wire::codec::Bincode;
 use cache_core::{Cache, Domain, FillTicket, Lookup, Name, Policy, Role};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A fleet of one, over an L2 that may fail over at the worst moment.
@@ -38,6 +39,7 @@ impl World {
         let remote = Arc::new(FailsOver {
             inner: MemoryRemote::new(clock.clone()),
             before_lease: Mutex::default(),
+            down: AtomicBool::new(false),
         });
         let fleet = Fleet::over(remote.clone(), Arc::new(MemoryBus::new()), clock);
         let domain = fleet.join(Role::Member).await.expect("the bus is there");
@@ -150,6 +152,24 @@ async fn a_loader_is_told_how_far_its_value_must_reach() {
 }
 
 #[tokio::test]
+async fn a_loader_is_told_what_was_heard_while_l2_is_away() {
+    let world = World::new().await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tells = told.clone();
+    let reads = world.cache.read_through(move |wanted: Wanted| {
+        tells.lock().push(wanted.at_least);
+        async { Ok::<_, Cause>(Loaded::absent()) }
+    });
+    world
+        .announce(Change::key(&users(), key(), Some(at(12))))
+        .await;
+    world.remote.down.store(true, Ordering::Relaxed);
+    reads.get("k").await.expect("the source answers");
+    assert_eq!(*told.lock(), [at(12)], "a replica before 12 is no use");
+    assert_eq!(world.ticket().await.at_least(), at(12));
+}
+
+#[tokio::test]
 async fn a_tag_in_a_bucket_that_lost_writes_is_mended_by_its_readers() {
     let world = World::new().await;
     let before = world.remote.inner.image();
@@ -172,16 +192,21 @@ async fn a_tag_in_a_bucket_that_lost_writes_is_mended_by_its_readers() {
         .expect("within a heartbeat");
 }
 
-/// L2 in memory that goes back to an image just before it grants a lease.
+/// L2 in memory that goes back to an image just before it grants a lease, or answers
+/// no reads.
 #[derive(Debug)]
 struct FailsOver {
     inner: MemoryRemote,
     before_lease: Mutex<Option<Image>>,
+    down: AtomicBool,
 }
 
 #[async_trait]
 impl Remote for FailsOver {
     async fn read(&self, address: &Address) -> Result<Reading, RemoteError> {
+        if self.down.load(Ordering::Relaxed) {
+            return Err(RemoteError::Timeout);
+        }
         self.inner.read(address).await
     }
 
