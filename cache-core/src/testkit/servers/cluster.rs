@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use redis::FromRedisValue;
 use tempfile::TempDir;
 
 use super::node::{Node, ask, replication_says, url};
@@ -23,7 +24,7 @@ const SLOTS: u16 = 16_384;
 #[derive(Debug)]
 pub struct RedisCluster {
     nodes: Vec<Member>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 #[derive(Debug)]
@@ -49,10 +50,7 @@ impl RedisCluster {
             for member in &nodes {
                 member.spawn()?;
             }
-            let cluster = Self {
-                nodes,
-                _folder: folder,
-            };
+            let cluster = Self { nodes, folder };
             for member in &cluster.nodes {
                 member.node.ready().await?;
             }
@@ -144,8 +142,8 @@ impl RedisCluster {
         self.member(port)?.node.process.resume().await
     }
 
-    /// Starts the node on `port` again, empty but with its place in the
-    /// cluster, and waits until it answers.
+    /// Starts the node on `port` again, with what it had saved (nothing, if it was
+    /// never told to) and its place in the cluster, and waits until it answers.
     ///
     /// A primary restarted before its replica took over is still primary, and
     /// its replica becomes as empty as it is.
@@ -156,6 +154,43 @@ impl RedisCluster {
         let member = self.member(port)?;
         member.spawn()?;
         member.node.ready().await
+    }
+
+    /// Sends one command to the node on `port`, on a connection of its own.
+    ///
+    /// # Errors
+    /// When no node has that port, it is down, or it refuses.
+    pub async fn command<T: FromRedisValue>(
+        &self,
+        port: u16,
+        words: &[&str],
+    ) -> Result<T, ServerError> {
+        ask(self.member(port)?.port(), words).await
+    }
+
+    /// The id by which the other nodes know the node on `port`.
+    ///
+    /// # Errors
+    /// As [`command`](Self::command).
+    pub async fn id(&self, port: u16) -> Result<String, ServerError> {
+        self.command(port, &["CLUSTER", "MYID"]).await
+    }
+
+    /// Removes what the node on `port` has saved: its next restart is empty again.
+    ///
+    /// # Errors
+    /// When no node has that port, or the file cannot be removed.
+    pub fn forget_saved(&self, port: u16) -> Result<(), ServerError> {
+        let folder = self
+            .folder
+            .path()
+            .join(self.member(port)?.port().to_string());
+        match std::fs::remove_file(folder.join("dump.rdb")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(ServerError::io("removing what a node had saved")(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Waits until the cluster serves all slots again: every answering node

@@ -1,4 +1,5 @@
-//! A PostgreSQL server whose changes can be read by logical decoding.
+//! A PostgreSQL server whose changes can be read by logical decoding, and a hot
+//! standby that follows it.
 
 use std::os::unix::fs::chown;
 use std::path::Path;
@@ -10,7 +11,10 @@ use super::port::Port;
 use super::process::Process;
 use super::{ServerError, binary, with_retry};
 
-/// A fresh database cluster, reachable on loopback without a password.
+/// The name by which a primary knows its standby.
+pub const STANDBY: &str = "standby";
+
+/// A database cluster, reachable on loopback without a password.
 #[derive(Debug)]
 pub struct PostgresServer {
     _process: Process,
@@ -31,25 +35,53 @@ impl PostgresServer {
             let folder =
                 TempDir::new().map_err(ServerError::io("making a folder for PostgreSQL"))?;
             let user = unprivileged_user().await?;
-            if let Some((user, group)) = user {
-                chown(folder.path(), Some(user), Some(group))
-                    .map_err(ServerError::io("giving PostgreSQL its folder"))?;
-            }
+            give(folder.path(), user)?;
             let data = folder.path().join("data");
             init(&data, user).await?;
-
-            let port = Port::reserve()?;
-            let process = process(folder.path(), &data, user, port.number())?;
-            port.free();
-            process.spawn()?;
-            process.ready(|| async { is_ready(&data) }).await?;
-            Ok(Self {
-                _process: process,
-                port,
-                _folder: folder,
-            })
+            Self::run(folder, &data, user).await
         })
         .await
+    }
+
+    /// Copies this server and starts the copy as its hot standby, which replays
+    /// every change and can be read. In `synchronous_standby_names` it is called
+    /// [`STANDBY`].
+    ///
+    /// # Errors
+    /// When the copy cannot be made or does not come up.
+    pub async fn start_standby(&self) -> Result<Self, ServerError> {
+        with_retry(|| async {
+            let folder =
+                TempDir::new().map_err(ServerError::io("making a folder for a standby"))?;
+            let user = unprivileged_user().await?;
+            give(folder.path(), user)?;
+            let data = folder.path().join("data");
+            let from = format!("{} application_name={STANDBY}", self.connect_string());
+            let mut copy = Command::new(binary("pg_basebackup")?);
+            copy.args(["--wal-method=stream", "--checkpoint=fast", "--no-sync"])
+                .args(["--write-recovery-conf", "--dbname", &from, "--pgdata"])
+                .arg(&data);
+            run(copy, user).await?;
+            Self::run(folder, &data, user).await
+        })
+        .await
+    }
+
+    async fn run(
+        folder: TempDir,
+        data: &Path,
+        user: Option<(u32, u32)>,
+    ) -> Result<Self, ServerError> {
+        let port = Port::reserve()?;
+        let process = process(folder.path(), data, user, port.number())?;
+        port.free();
+        process.spawn()?;
+        process.ready(|| async { is_ready(data) }).await?;
+        Ok(Self {
+            _process: process,
+            port,
+            _folder: folder,
+        })
     }
 
     /// What a client needs to connect, as key-value pairs.
@@ -83,7 +115,6 @@ fn process(
         "shared_buffers=16MB",
         // The data need not outlive the test.
         "fsync=off",
-        "synchronous_commit=off",
         "full_page_writes=off",
     ];
     for setting in settings {
@@ -112,18 +143,37 @@ async fn init(data: &Path, user: Option<(u32, u32)>) -> Result<(), ServerError> 
         .args(["-U", "postgres", "-A", "trust", "-E", "UTF8"])
         .args(["--locale=C", "--no-sync", "-D"])
         .arg(data);
+    run(command, user).await
+}
+
+/// Hands a folder over to the user whom PostgreSQL runs as.
+fn give(folder: &Path, user: Option<(u32, u32)>) -> Result<(), ServerError> {
+    let Some((user, group)) = user else {
+        return Ok(());
+    };
+    let given = chown(folder, Some(user), Some(group));
+    given.map_err(ServerError::io("giving PostgreSQL its folder"))
+}
+
+/// Runs one of PostgreSQL's own tools to its end.
+async fn run(mut command: Command, user: Option<(u32, u32)>) -> Result<(), ServerError> {
     if let Some((user, group)) = user {
         command.uid(user).gid(group);
     }
+    let tool = command
+        .as_std()
+        .get_program()
+        .to_string_lossy()
+        .into_owned();
     let done = command
         .output()
         .await
-        .map_err(ServerError::io("running initdb"))?;
+        .map_err(ServerError::io(format!("running {tool}")))?;
     if done.status.success() {
         return Ok(());
     }
     Err(ServerError::NotUp {
-        server: "initdb".to_owned(),
+        server: tool,
         why: format!("it ended with {}", done.status),
         log: String::from_utf8_lossy(&done.stderr).into_owned(),
     })
