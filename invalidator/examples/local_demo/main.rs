@@ -24,7 +24,7 @@ async fn main() {
         panic!("socket, NATS, Postgres")
     };
     let client = rows::connect(postgres).await;
-    rows::create(&client).await;
+    rows::create(&client, rows::ROWS).await;
     let stream = async_nats::connect(nats).await.expect("NATS is up");
     let stream = async_nats::jetstream::new(stream);
     let reader = Reader::agent(socket, "users", postgres).await;

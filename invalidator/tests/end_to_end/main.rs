@@ -5,11 +5,14 @@
 //!
 //! The test makes its processes out of itself: with [`ROLE`] set, it is one of them.
 
+mod chaos;
 mod judge;
+mod lags;
 mod process;
 mod reader;
 mod rows;
 mod scenario;
+mod service;
 mod world;
 
 use scenario::{Feed, Scenario};

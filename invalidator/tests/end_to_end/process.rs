@@ -18,11 +18,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// What a process's lines to its parent begin with.
-const MARK: &str = "process says ";
+pub(crate) const MARK: &str = "process says ";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs as one of the processes: `library|bound|places`,
-/// `caller|socket|bound|places` or `agent|socket|places`.
+/// `caller|socket|bound|places`, `agent|socket|places`, or one under chaos.
 pub(crate) async fn be(role: &str) {
     let (kind, rest) = role.split_once('|').expect("a role");
     match kind {
@@ -41,6 +41,7 @@ pub(crate) async fn be(role: &str) {
             let (socket, places) = rest.split_once('|').expect("a socket and places");
             serve(socket, &Places::unpack(places)).await;
         }
+        "chaos" => crate::chaos::be(rest).await,
         other => panic!("no role {other}"),
     }
 }
@@ -91,27 +92,48 @@ async fn read(reader: Reader, bound: &str) {
     println!("{MARK}summary {}", judge.finish(readers).await);
 }
 
+/// What a process says, line by line.
+pub(crate) type Words = Lines<BufReader<ChildStdout>>;
+
+/// Starts this test once more, as the process of a role.
+pub(crate) fn spawn(role: &str) -> (Child, ChildStdin, Words) {
+    let mut child = Command::new(std::env::current_exe().expect("this test runs"))
+        .args(["--exact", TEST, "--nocapture"])
+        .env(ROLE, role)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("a process starts");
+    let stdin = child.stdin.take().expect("it is piped");
+    let stdout = child.stdout.take().expect("it is piped");
+    (child, stdin, BufReader::new(stdout).lines())
+}
+
+/// The next thing that a process says to its parent.
+pub(crate) async fn word(lines: &mut Words) -> Option<String> {
+    while let Ok(Some(line)) = lines.next_line().await {
+        if let Some((_, word)) = line.split_once(MARK) {
+            return Some(word.to_owned());
+        }
+    }
+    None
+}
+
 /// One of the processes, from outside.
 pub(crate) struct Process {
     child: Child,
     stdin: ChildStdin,
-    lines: Lines<BufReader<ChildStdout>>,
+    lines: Words,
 }
 
 impl Process {
     pub(crate) async fn start(role: String) -> Self {
-        let mut child = Command::new(std::env::current_exe().expect("this test runs"))
-            .args(["--exact", TEST, "--nocapture"])
-            .env(ROLE, role)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("a process starts");
+        let (child, stdin, lines) = spawn(&role);
         let mut process = Self {
-            stdin: child.stdin.take().expect("it is piped"),
-            lines: BufReader::new(child.stdout.take().expect("it is piped")).lines(),
             child,
+            stdin,
+            lines,
         };
         assert_eq!(process.says().await, "ready");
         process
@@ -126,17 +148,8 @@ impl Process {
 
     /// The next thing it says.
     pub(crate) async fn says(&mut self) -> String {
-        let hears = async {
-            while let Some(line) = self.lines.next_line().await.expect("it is text") {
-                if let Some((_, word)) = line.split_once(MARK) {
-                    return word.to_owned();
-                }
-            }
-            panic!("the process ended");
-        };
-        tokio::time::timeout(PATIENCE, hears)
-            .await
-            .expect("it says something")
+        let said = tokio::time::timeout(PATIENCE, word(&mut self.lines)).await;
+        said.expect("it says something").expect("it has not ended")
     }
 
     pub(crate) async fn end(mut self) {

@@ -4,10 +4,11 @@ use crate::rows;
 use cache_agent::proto::v1::cache_service_client::CacheServiceClient;
 use cache_agent::proto::v1::fill_request::Loaded;
 use cache_agent::proto::v1::get_response::Result as Got;
-use cache_agent::proto::v1::{FillRequest, GetRequest};
+use cache_agent::proto::v1::{self, FillRequest, GetRequest};
 use cache_core::coherence::listen::Proof;
 use cache_core::connect::{self, BusAt, RemoteAt};
-use cache_core::event::Silent;
+use cache_core::event::{Silent, Tier};
+use cache_core::model::position::Position;
 use cache_core::source::{Cause, Wanted};
 use cache_core::tier::redis::Deployment;
 use cache_core::wire::codec::Bincode;
@@ -96,14 +97,7 @@ impl Reader {
     }
 
     pub(crate) async fn agent(socket: &str, cache: &'static str, postgres: &str) -> Self {
-        let endpoint = Endpoint::from_shared(format!("unix://{socket}")).expect("a socket");
-        let channel = endpoint.connect().await.expect("the agent listens");
-        Self::Agent(Box::new(Caller {
-            client: CacheServiceClient::new(channel),
-            source: Arc::new(rows::connect(postgres).await),
-            cache,
-            hits: Arc::default(),
-        }))
+        Self::Agent(Box::new(Caller::connect(socket, cache, postgres).await))
     }
 
     /// The version of a row; errors in words.
@@ -120,26 +114,56 @@ impl Reader {
 }
 
 impl Caller {
-    /// What every caller of the agent does: use a hit, else load, and fill if this
-    /// caller has the lease.
+    pub(crate) async fn connect(socket: &str, cache: &'static str, postgres: &str) -> Self {
+        let endpoint = Endpoint::from_shared(format!("unix://{socket}")).expect("a socket");
+        let channel = endpoint.connect().await.expect("the agent listens");
+        Self {
+            client: CacheServiceClient::new(channel),
+            source: Arc::new(rows::connect(postgres).await),
+            cache,
+            hits: Arc::default(),
+        }
+    }
+
+    /// The version of a row.
     async fn version(&mut self, row: i64) -> Result<u64, String> {
+        let (version, ..) = self.answer(row, Position::ZERO).await?;
+        Ok(version)
+    }
+
+    /// What every caller of the agent does: use a hit, else load, and fill if this
+    /// caller has the lease. The version, where it was found, and its as-of there.
+    pub(crate) async fn answer(
+        &mut self,
+        row: i64,
+        at_least: Position,
+    ) -> Result<(u64, Tier, Position), String> {
         let request = GetRequest {
             cache: self.cache.to_owned(),
             key: rows::key(row).into_bytes().into(),
+            at_least: Some(v1::Position {
+                epoch: at_least.epoch,
+                offset: at_least.offset,
+                tick: at_least.tick,
+            }),
             ..GetRequest::default()
         };
         let (cache, key) = (request.cache.clone(), request.key.clone());
-        let got = self
-            .client
-            .get(request)
-            .await
-            .map_err(|status| status.to_string())?;
+        let got = self.client.get(request).await.map_err(said)?;
         let lease = match got.into_inner().result {
             Some(Got::Hit(hit)) => {
                 self.hits.fetch_add(1, Ordering::Relaxed);
-                let value = hit.entry.ok_or("a hit without an entry")?.value;
-                let text = std::str::from_utf8(&value).map_err(|e| e.to_string())?;
-                return text.parse().map_err(|_| format!("not a version: {text}"));
+                let tier = match hit.tier() {
+                    v1::Tier::L1 => Tier::L1,
+                    v1::Tier::L2 => Tier::L2,
+                    _ => Tier::None,
+                };
+                let entry = hit.entry.ok_or("a hit without an entry")?;
+                let as_of = entry.as_of.unwrap_or_default();
+                let as_of = Position::new(as_of.epoch, as_of.offset, as_of.tick);
+                let text = std::str::from_utf8(&entry.value).map_err(|e| e.to_string())?;
+                let version = text.parse().map_err(|_| format!("not a version: {text}"))?;
+                return Ok((version, tier, as_of));
             }
             Some(Got::Negative(_)) => return Err("the row is gone".to_owned()),
             Some(Got::Miss(miss)) => miss.lease,
@@ -156,11 +180,12 @@ impl Caller {
                 loaded: Some(Loaded::Value(version.to_string().into_bytes().into())),
                 options: None,
             };
-            self.client
-                .fill(fill)
-                .await
-                .map_err(|status| status.to_string())?;
+            self.client.fill(fill).await.map_err(said)?;
         }
-        Ok(version)
+        Ok((version, Tier::None, Position::ZERO))
     }
+}
+
+fn said(status: tonic::Status) -> String {
+    status.to_string()
 }

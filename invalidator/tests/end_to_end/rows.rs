@@ -15,7 +15,8 @@ pub(crate) async fn connect(at: &str) -> Client {
     client
 }
 
-pub(crate) async fn create(client: &Client) {
+/// Makes the table, with so many rows at version 1.
+pub(crate) async fn create(client: &Client, rows: i64) {
     let table = "CREATE TABLE IF NOT EXISTS users \
         (id bigint PRIMARY KEY, name text, team_id bigint, version bigint)";
     client
@@ -25,7 +26,7 @@ pub(crate) async fn create(client: &Client) {
     let fill = "INSERT INTO users SELECT id, 'user', 1, 1 FROM generate_series(0, $1::bigint) AS id \
         ON CONFLICT DO NOTHING";
     client
-        .execute(fill, &[&(ROWS - 1)])
+        .execute(fill, &[&(rows - 1)])
         .await
         .expect("the rows are made");
 }

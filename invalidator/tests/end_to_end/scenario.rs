@@ -1,5 +1,6 @@
 //! One run: commits, events, readers, and what came of it.
 
+use crate::lags::Lags;
 use crate::process::Process;
 use crate::reader::Places;
 use crate::rows::{self, ROWS};
@@ -55,27 +56,6 @@ impl Scenario {
     }
 }
 
-/// Lags in microseconds.
-#[derive(Default)]
-struct Lags(Vec<u64>);
-
-impl Lags {
-    fn at(&self, share: f64) -> f64 {
-        let mut sorted = self.0.clone();
-        sorted.sort_unstable();
-        let place = ((sorted.len() - 1) as f64 * share).round() as usize;
-        sorted[place] as f64 / 1_000.0
-    }
-
-    fn line(&self) -> String {
-        let (p50, p99, max) = (self.at(0.5), self.at(0.99), self.at(1.0));
-        format!(
-            "p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms ({})",
-            self.0.len()
-        )
-    }
-}
-
 pub(crate) async fn run(scenario: Scenario) {
     let mut world = World::start(scenario.invalidators).await;
     let places = world.places();
@@ -87,12 +67,16 @@ pub(crate) async fn run(scenario: Scenario) {
         COMMITS,
         "every reader saw every commit"
     );
-    println!("{}: commit to L2: {}", scenario.name, to_l2.line());
+    println!("{}: commit to L2: {}", scenario.name, to_l2.shares());
     if scenario.kill_one {
-        let most = Duration::from_micros((to_l2.at(1.0) * 1_000.0) as u64);
+        let most = Duration::from_micros((to_l2.shares().max * 1_000.0) as u64);
         assert!(most > IN_HAND, "it died with nothing in hand");
     }
-    println!("{}: commit to the last L1: {}", scenario.name, to_l1.line());
+    println!(
+        "{}: commit to the last L1: {}",
+        scenario.name,
+        to_l1.shares()
+    );
     readers.finish(scenario.name).await;
     world.assert_all_done().await;
 }

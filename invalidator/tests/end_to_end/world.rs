@@ -1,7 +1,8 @@
 //! The servers, the invalidators, and the stream between them.
 
 use crate::reader::Places;
-use crate::rows;
+use crate::rows::{self, ROWS};
+use crate::service::Service;
 use async_nats::jetstream::{self, Context};
 use cache_core::Name;
 use cache_core::testkit::servers::cluster::RedisCluster;
@@ -10,15 +11,9 @@ use cache_core::testkit::servers::postgres::PostgresServer;
 use cache_core::testkit::until::until;
 use cache_core::tier::Remote;
 use cache_core::tier::redis::{Deployment, RedisRemote};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -47,9 +42,9 @@ pub(crate) struct World {
     cluster: RedisCluster,
     nats: NatsServer,
     postgres: PostgresServer,
-    invalidators: Vec<Child>,
+    invalidators: Vec<Service>,
     stream: Context,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl World {
@@ -67,12 +62,14 @@ impl World {
             invalidators: Vec::new(),
             stream: jetstream::new(client),
             nats,
-            _folder: tempfile::tempdir().expect("a folder"),
+            folder: tempfile::tempdir().expect("a folder"),
         };
-        rows::create(&rows::connect(&world.postgres.connect_string()).await).await;
+        let client = rows::connect(&world.postgres.connect_string()).await;
+        rows::create(&client, ROWS).await;
         for number in 0..invalidators {
-            let invalidator = world.start_invalidator(number).await;
-            world.invalidators.push(invalidator);
+            let places = world.places();
+            let service = Service::start(world.folder.path(), number, &places, RULES).await;
+            world.invalidators.push(service);
         }
         world
     }
@@ -106,16 +103,12 @@ impl World {
 
     /// Halts the first invalidator: NATS goes on giving it events.
     pub(crate) async fn halt_an_invalidator(&self) {
-        let id = self.invalidators[0].id().expect("it runs");
-        let mut halt = Command::new("kill");
-        let halted = halt.arg("-STOP").arg(id.to_string()).status().await;
-        assert!(halted.is_ok_and(|status| status.success()), "it runs");
+        self.invalidators[0].halt().await;
     }
 
     /// Ends the first invalidator without a word.
     pub(crate) async fn kill_an_invalidator(&mut self) {
-        let mut invalidator = self.invalidators.remove(0);
-        invalidator.kill().await.expect("it was running");
+        self.invalidators.remove(0).kill().await;
     }
 
     /// Every event has been acknowledged, and none became a dead letter.
@@ -141,63 +134,4 @@ impl World {
             assert_eq!(letters.cached_info().state.messages, 0, "no dead letters");
         }
     }
-
-    async fn start_invalidator(&self, number: usize) -> Child {
-        let folder = self._folder.path();
-        let admin = free_address().await;
-        let config = folder.join(format!("invalidator-{number}.toml"));
-        let rules = folder.join("rules.toml");
-        let urls: Vec<_> = self
-            .cluster
-            .urls()
-            .iter()
-            .map(|url| format!("{url:?}"))
-            .collect();
-        let text = format!(
-            "[l2]\nkind = \"cluster\"\nurls = [{}]\n[bus]\nurl = \"{}\"\n[admin]\naddress = \"{admin}\"\n",
-            urls.join(", "),
-            self.nats.url(),
-        );
-        write(&config, &text).await;
-        write(&rules, RULES).await;
-        let invalidator = Command::new(env!("CARGO_BIN_EXE_invalidator"))
-            .arg("serve")
-            .args(["--config".as_ref(), config.as_os_str()])
-            .args(["--rules".as_ref(), rules.as_os_str()])
-            .env("RUST_LOG", "error")
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the invalidator starts");
-        until(PATIENCE, "the invalidator is ready", || ready(admin))
-            .await
-            .expect("it is");
-        invalidator
-    }
-}
-
-async fn write(path: &Path, text: &str) {
-    tokio::fs::write(path, text)
-        .await
-        .expect("the folder is there");
-}
-
-/// An address on loopback that nobody used a moment ago.
-async fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .await
-        .expect("a port");
-    listener.local_addr().expect("it is bound")
-}
-
-/// Whether `/ready` answers 200.
-async fn ready(admin: SocketAddr) -> bool {
-    let Ok(mut stream) = TcpStream::connect(admin).await else {
-        return false;
-    };
-    let request = format!("GET /ready HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
-    let mut answer = String::new();
-    stream.write_all(request.as_bytes()).await.is_ok()
-        && stream.read_to_string(&mut answer).await.is_ok()
-        && answer.starts_with("HTTP/1.1 200")
 }
