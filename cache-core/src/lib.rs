@@ -31,6 +31,7 @@ pub mod ops;
 pub mod policy;
 pub mod random;
 mod series;
+mod shim;
 pub mod source;
 pub mod strategy;
 #[cfg(feature = "testkit")]

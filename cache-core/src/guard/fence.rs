@@ -19,8 +19,8 @@
 //! read while they change is at most the current one, and never an old one again.
 
 use crate::model::key::{BUCKETS, Bucket, KeyHash, STRIPES};
+use crate::shim::{AtomicU64, Ordering};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The count of a stripe at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,31 +83,5 @@ impl Default for Fence {
 impl fmt::Debug for Fence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fence").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ticket_holds_until_its_key_its_bucket_or_everything_is_invalidated() {
-        let fence = Fence::new();
-        let key = KeyHash(0x1234_5678_9abc_def0);
-        let neighbour = KeyHash(0x1235_0000_0000_0000);
-        let stranger = KeyHash(0xff00_0000_0000_0000);
-
-        let (before, other) = (fence.ticket(key), fence.ticket(neighbour));
-        fence.raise(key);
-        assert!(!fence.holds(key, before));
-        assert!(fence.holds(neighbour, other), "another stripe is untouched");
-
-        let far = fence.ticket(stranger);
-        fence.raise_bucket(neighbour.bucket());
-        assert!(!fence.holds(neighbour, other));
-        assert!(fence.holds(stranger, far), "another bucket is untouched");
-
-        fence.raise_all();
-        assert!(!fence.holds(stranger, far));
     }
 }

@@ -6,8 +6,8 @@
 
 use crate::model::key::{BUCKETS, Bucket};
 use crate::model::position::Position;
+use crate::shim::RwLock;
 use crate::tier::{Known, Watermark};
-use parking_lot::RwLock;
 use std::fmt;
 
 /// The positions one process has heard of.
@@ -129,55 +129,5 @@ impl Snapshot {
     /// bucket: the changes up to it were committed before it was sent.
     pub fn as_of(&self, bucket: Bucket) -> Position {
         self.0.applied[bucket.index()].max(self.0.seen)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const B: Bucket = Bucket(3);
-
-    fn at(offset: u64) -> Position {
-        Position::new(0, offset, 0)
-    }
-
-    fn watermark(applied: u64, seen: u64) -> Watermark {
-        Watermark {
-            applied: at(applied),
-            seen: at(seen),
-            floor: Position::ZERO,
-        }
-    }
-
-    #[test]
-    fn a_bucket_that_went_back_is_not_admitted() {
-        let horizon = Horizon::new();
-        horizon.raise(B, at(10));
-        assert!(horizon.admits(B, &watermark(10, 0)));
-        assert!(!horizon.admits(B, &watermark(9, 0)), "lost an apply");
-        horizon.raise_seen(at(12));
-        assert!(!horizon.admits(B, &watermark(10, 11)), "lost a heartbeat");
-        assert!(horizon.admits(B, &watermark(10, 12)));
-    }
-
-    #[test]
-    fn what_was_read_once_is_expected_ever_after() {
-        let horizon = Horizon::new();
-        assert!(horizon.admits(B, &watermark(20, 0)));
-        assert!(!horizon.admits(B, &watermark(19, 0)));
-        assert_eq!(horizon.applied(B), at(20));
-    }
-
-    #[test]
-    fn a_snapshot_keeps_what_was_known_then() {
-        let horizon = Horizon::new();
-        horizon.raise(B, at(5));
-        let then = horizon.snapshot();
-        horizon.raise(B, at(9));
-        assert_eq!(then.as_of(B), at(5));
-        horizon.raise_seen(at(7));
-        assert_eq!(horizon.snapshot().as_of(Bucket(0)), at(7));
-        assert_eq!(horizon.snapshot().as_of(B), at(9));
     }
 }

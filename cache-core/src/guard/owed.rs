@@ -11,10 +11,9 @@
 use crate::clock::Tick;
 use crate::model::key::KeyHash;
 use crate::model::position::Position;
-use parking_lot::RwLock;
+use crate::shim::{AtomicUsize, Ordering, RwLock};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The most keys remembered, about 10 MB of them. Beyond, the watermark alone guards.
@@ -22,7 +21,7 @@ const OWED_MAX: usize = 100_000;
 /// How long one is remembered: whoever told of it may have died before L2 had it, and
 /// the word that it has may be lost. Far longer than a failover, because until then
 /// the key is loaded and not kept.
-const KEEP: Duration = Duration::from_secs(60);
+pub const KEEP: Duration = Duration::from_secs(60);
 
 /// What L2 owes, as far as this process has heard.
 #[derive(Default)]
@@ -101,45 +100,5 @@ impl fmt::Debug for Owed {
         f.debug_struct("Owed")
             .field("count", &self.count)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEY: KeyHash = KeyHash(7);
-
-    fn at(offset: u64) -> Position {
-        Position::new(0, offset, 0)
-    }
-
-    #[test]
-    fn a_debt_is_paid_by_its_own_change_or_a_later_one() {
-        let (owed, now) = (Owed::new(), Tick::default());
-        owed.owe(KEY, at(35), now);
-        owed.pay(KEY, at(34));
-        owed.pay(KeyHash(8), at(99));
-        assert_eq!(owed.floor(KEY, now), at(35));
-        owed.pay(KEY, at(35));
-        assert_eq!(owed.floor(KEY, now), Position::ZERO);
-    }
-
-    #[test]
-    fn a_local_change_is_paid_by_what_got_a_tick() {
-        let (owed, now) = (Owed::new(), Tick::default());
-        owed.owe(KEY, Position::ZERO, now);
-        owed.pay(KEY, at(99));
-        assert_eq!(owed.floor(KEY, now), Position::MAX);
-        owed.pay(KEY, Position::new(0, 99, 1));
-        assert_eq!(owed.floor(KEY, now), Position::ZERO);
-    }
-
-    #[test]
-    fn a_debt_that_nobody_pays_is_forgotten() {
-        let owed = Owed::new();
-        owed.owe(KEY, at(35), Tick::default());
-        let later = Tick::default().after(KEEP);
-        assert_eq!(owed.floor(KEY, later), Position::ZERO);
     }
 }

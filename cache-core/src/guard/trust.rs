@@ -3,7 +3,7 @@
 //! to say. Heartbeats tell the two apart.
 
 use crate::clock::Tick;
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::shim::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Until when L1 may answer, on the monotonic clock.
@@ -41,22 +41,4 @@ fn nanos(tick: Tick) -> u64 {
     u64::try_from(tick.since_start().as_nanos())
         .unwrap_or(u64::MAX)
         .max(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn trust_is_renewed_lapses_by_time_and_at_once() {
-        let at = |ms| Tick::at(Duration::from_millis(ms));
-        let trust = Trust::new();
-        assert!(!trust.holds(at(0)), "nothing was heard yet");
-        trust.renew(at(10), Duration::from_millis(100));
-        assert!(trust.holds(at(110)) && !trust.holds(at(111)));
-        trust.renew(at(50), Duration::from_millis(100));
-        assert!(trust.holds(at(150)));
-        trust.lapse();
-        assert!(!trust.holds(at(51)));
-    }
 }

@@ -9,11 +9,10 @@ use crate::clock::Tick;
 use crate::guard::fence::{Fence, Ticket};
 use crate::model::entry::Entry;
 use crate::model::key::KeyHash;
-use moka::sync::Cache;
+use crate::shim::{AtomicU64, Cache, Ordering};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Bytes counted for every entry beside its key and its encoded value.

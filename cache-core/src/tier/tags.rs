@@ -14,7 +14,7 @@ use crate::model::entry::Stamp;
 use crate::model::key::{Bucket, KeyHash, KeySpace};
 use crate::model::position::Position;
 use crate::model::tag::Tag;
-use parking_lot::RwLock;
+use crate::shim::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

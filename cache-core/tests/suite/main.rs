@@ -2,7 +2,9 @@
 
 mod bad_l2;
 mod contract;
+mod flights;
 mod golden;
+mod guard;
 mod herd;
 mod losses;
 mod paths;

@@ -36,6 +36,7 @@ const CACHE_CORE: Floors = Floors {
         ("model/mod.rs", 0),
         ("model/position.rs", 0),
         ("random.rs", 0),
+        ("shim.rs", 0),
         ("tier/redis/node.rs", 0),
         ("wire/codec.rs", 0),
         ("wire/mod.rs", 0),
