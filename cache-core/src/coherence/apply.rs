@@ -110,21 +110,27 @@ impl Applier {
         self.each_of(cache, |l1| l1.tags_changed());
     }
 
-    /// Closes the fence of a key or a tag. What L2 owes comes first: whoever passes the
-    /// fence from here on looks there.
+    /// Closes the fence of a key or a tag. What L2 owes and what was heard come first,
+    /// since whoever passes the fence from here on judges L2 by them:
+    ///
+    /// 1. L2 has lost the change in a failover, and this process hears of it
+    /// 2. the fence is raised, and a reader takes the new ticket
+    /// 3. it reads the old value from L2, which is behind nothing heard so far
+    /// 4. it keeps the value in L1 under a ticket that holds
     fn close(&self, hash: KeyHash, one: &Invalidation) {
         if one.in_l2 {
             self.owed.pay(hash, one.position);
         } else {
             self.owed.owe(hash, one.position, self.clock.now());
         }
-        self.fence.raise(hash);
         self.horizon.raise(hash.bucket(), one.position);
+        self.fence.raise(hash);
     }
 
     fn apply_bucket(&self, bucket: Bucket, one: &Invalidation) {
-        self.fence.raise_bucket(bucket);
+        // In this order, see `close`.
         self.horizon.raise(bucket, one.position);
+        self.fence.raise_bucket(bucket);
         self.each_cache(|l1| l1.tags_changed());
     }
 

@@ -121,6 +121,11 @@ pub(crate) fn of_other() -> Invalidation {
     told(Target::Tag { cache, tag }, true)
 }
 
+/// The bucket was raised to position 2.
+pub(crate) fn of_bucket() -> Invalidation {
+    told(Target::Bucket(Bucket(0)), true)
+}
+
 fn told(target: Target, in_l2: bool) -> Invalidation {
     Invalidation {
         target,

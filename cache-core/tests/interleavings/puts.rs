@@ -1,7 +1,7 @@
 //! A value on its way into L1 against an invalidation of its key.
 
 use crate::explore::{Explored, Life, explore};
-use crate::process::{Habit, Process, at, key_hash, of_key, of_other};
+use crate::process::{Habit, Process, at, key_hash, of_bucket, of_key, of_other};
 use crate::store;
 use crate::tier::l1::Drops;
 use cache_core::clock::Tick;
@@ -26,6 +26,17 @@ fn usual(process: &Process) {
 fn early(process: &Process) {
     process.apply_in_l2(&of_other(), at(3));
     process.applier.apply(&of_key(false));
+}
+
+/// L2 had the change and has lost it in a failover, before this process hears of it.
+fn lost(process: &Process) {
+    process.applier.apply(&of_key(true));
+}
+
+/// L2 lost the change, and the bucket is raised by who noticed: but L2 fails over once
+/// more before this process hears of that.
+fn bucket(process: &Process) {
+    process.applier.apply(&of_bucket());
 }
 
 /// The message about the change was lost, and the loss is noticed.
@@ -67,9 +78,11 @@ fn search(name: &str, habit: Habit, in_l1: bool, change: Change) -> Explored {
     explore(name, PREEMPTIONS, move || meet(habit, in_l1, change))
 }
 
-const CHANGES: [(&str, Change); 3] = [
+const CHANGES: [(&str, Change); 5] = [
     ("a change", usual),
     ("a change that L2 does not have", early),
+    ("a change that L2 has lost", lost),
+    ("a raised bucket", bucket),
     ("a gap", gap),
 ];
 
@@ -126,4 +139,15 @@ fn a_debt_noted_after_the_fence_is_found_out() {
         process.l1.drop_key(key_hash());
     };
     search("the debt after the fence", Habit::Shipped, false, late).must_be_found_out();
+}
+
+/// The same with what was heard, where L2 has lost the change.
+#[test]
+fn a_horizon_raised_after_the_fence_is_found_out() {
+    let late: Change = |process| {
+        process.fence.raise(key_hash());
+        process.horizon.raise(key_hash().bucket(), at(2));
+        process.l1.drop_key(key_hash());
+    };
+    search("the horizon after the fence", Habit::Shipped, false, late).must_be_found_out();
 }

@@ -21,6 +21,10 @@ fn early(process: &Process) {
     process.applier.apply(&of_tag(false));
 }
 
+fn lost(process: &Process) {
+    process.applier.apply(&of_tag(true));
+}
+
 /// Two readers meet a change of the tag, whose floor is known.
 fn meet(in_l1: bool, change: Change) -> Life {
     let process = Arc::new(Process::new(Habit::Shipped, true));
@@ -54,7 +58,11 @@ fn search(name: &str, in_l1: bool, change: Change) -> Explored {
 
 #[test]
 fn no_entry_outlives_an_invalidation_of_its_tag() {
-    let changes: [(&str, Change); 2] = [("a tag", usual), ("a tag that L2 does not have", early)];
+    let changes: [(&str, Change); 3] = [
+        ("a tag", usual),
+        ("a tag that L2 does not have", early),
+        ("a tag that L2 has lost", lost),
+    ];
     for (name, change) in changes {
         search(name, false, change).must_hold();
         search(&format!("{name}, held in L1"), true, change).must_hold();
