@@ -28,7 +28,7 @@ use std::time::Duration;
 
 /// The tasks that read in one process, and how many reads each makes in one go.
 const READERS: usize = 2;
-const BURST: usize = 4;
+const BURST: usize = 8;
 /// The pause of a reader between two goes.
 const PAUSE: Duration = Duration::from_millis(2);
 /// The rows that half of all reads are about.
