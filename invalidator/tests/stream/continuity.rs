@@ -74,6 +74,7 @@ async fn a_stream_made_anew_ends_the_run_and_needs_a_new_epoch() {
 async fn what_l2_lost_while_everything_was_down_is_announced_again() {
     let world = World::start().await;
     let running = world.run(RULES).await;
+    until("the buckets have begun", || world.refused_below(0, 0)).await;
     world.publish(&[update(1)]).await;
     until("the first is done", || world.all_done()).await;
     world.redis.save().await.expect("Redis is up");
@@ -99,9 +100,9 @@ async fn what_the_stream_no_longer_has_is_refused_as_a_whole() {
         .await
         .expect("NATS is up");
     let running = world.run(RULES).await;
+    until("the buckets have begun", || world.refused_below(0, 0)).await;
     world.publish(&[update(1)]).await;
     until("the first is done", || world.all_done()).await;
-    until("the buckets were told", || world.refused_below(0, 0)).await;
     world.redis.save().await.expect("Redis is up");
     for id in 2..=4 {
         world.publish(&[update(id)]).await;
@@ -119,6 +120,8 @@ async fn what_the_stream_no_longer_has_is_refused_as_a_whole() {
 async fn a_raised_epoch_refuses_every_value_of_the_old_one() {
     let world = World::start().await;
     let running = world.run(RULES).await;
+    // A bucket that begins with the heartbeat after the event begins at its place.
+    until("the buckets have begun", || world.refused_below(0, 0)).await;
     world.publish(&[update(1)]).await;
     until("it is done", || world.all_done()).await;
     running.stop().await;
