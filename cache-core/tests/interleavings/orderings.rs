@@ -12,7 +12,7 @@ use crate::guard::trust::Trust;
 use crate::model::key::{Bucket, KeyHash};
 use crate::process::at;
 use crate::shim::relaxed;
-use crate::tier::l1::{Drops, L1};
+use crate::tier::l1::L1;
 use cache_core::clock::Tick;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
@@ -40,7 +40,10 @@ fn ticket_then_row(raise: fn(&Fence)) -> Life {
     Life::broken_if(read == 1 && fence.holds(KEY, ticket))
 }
 
-const RAISES: [(&str, fn(&Fence)); 3] = [
+/// What ends a key's generation.
+type Raise = fn(&Fence);
+
+const RAISES: [(&str, Raise); 3] = [
     ("a key's ticket", |fence| fence.raise(KEY)),
     ("a bucket's ticket", |fence| fence.raise_bucket(Bucket(0))),
     ("everybody's ticket", Fence::raise_all),
