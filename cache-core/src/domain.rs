@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::coherence::announce::{Announced, Announcer, Change};
 use crate::coherence::apply::Applier;
 use crate::coherence::heartbeat::{Done, Heart};
+use crate::coherence::inspect::{self, SelfCheck, UNTOLD_MAX};
 use crate::coherence::listen::{Listener, Proof, Timing};
 use crate::coherence::retry::{self, Repeats, Retries};
 use crate::coherence::voice::Voice;
@@ -19,13 +20,13 @@ use crate::model::key::{Bucket, Name};
 use crate::model::position::Position;
 use crate::random::Random;
 use crate::tier::Remote;
-use crate::wire::invalidation::Invalidation;
+use crate::wire::invalidation::{Invalidation, Violation};
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -81,6 +82,7 @@ pub struct Domain {
     applier: Arc<Applier>,
     announcer: Arc<Announcer>,
     voice: Arc<Voice>,
+    violations: broadcast::Sender<Violation>,
     done: watch::Sender<Option<Done>>,
     retries: Retries,
     behind: mpsc::Sender<Bucket>,
@@ -130,6 +132,7 @@ impl Domain {
             applier,
             announcer,
             voice,
+            violations: broadcast::Sender::new(UNTOLD_MAX),
             done: watch::Sender::new(None),
             retries,
             behind,
@@ -157,9 +160,20 @@ impl Domain {
             every: parts.timing.heartbeat,
             carries_for: parts.timing.trust,
         };
+        let (untold, told) = mpsc::channel(UNTOLD_MAX);
+        let self_check = Arc::new(SelfCheck {
+            applier: self.applier.clone(),
+            trust: self.trust.clone(),
+            clock: self.clock.clone(),
+            observer: self.observer.clone(),
+            untold,
+        });
+        self.run(inspect::tell(self.voice.clone(), told));
         let listener = Listener {
             bus: parts.bus,
             applier: self.applier.clone(),
+            self_check,
+            violations: self.violations.clone(),
             horizon: self.horizon.clone(),
             trust: self.trust.clone(),
             clock: self.clock.clone(),
@@ -349,6 +363,17 @@ impl Domain {
     /// The door for changes that go out.
     pub fn announcer(&self) -> &Arc<Announcer> {
         &self.announcer
+    }
+
+    /// This process's voice on the bus.
+    pub fn voice(&self) -> &Arc<Voice> {
+        &self.voice
+    }
+
+    /// What inspections find in the L1s of all processes from here on. Whoever is
+    /// too slow to hear it misses some.
+    pub fn violations(&self) -> broadcast::Receiver<Violation> {
+        self.violations.subscribe()
     }
 }
 

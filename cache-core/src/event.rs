@@ -1,6 +1,7 @@
 //! Everything that happens, as one closed type: logs and counters hear the same.
 
 use crate::model::key::{Bucket, Name};
+use crate::model::second_look::SecondLook;
 use std::fmt;
 use std::time::Duration;
 
@@ -95,6 +96,16 @@ pub enum Event<'a> {
         /// How long it took.
         took: Duration,
     },
+    /// An announced invalidation was looked at again: in L2, or in one L1 of this
+    /// process.
+    Inspected {
+        /// The tier.
+        tier: Tier,
+        /// How long after the announcement.
+        look: SecondLook,
+        /// What was found.
+        found: Found,
+    },
     /// A read of L2 was refused, because its bucket is behind what was heard.
     BucketBehind {
         /// The bucket.
@@ -177,6 +188,17 @@ pub enum TargetKind {
     Tag,
     /// A bucket.
     Bucket,
+}
+
+/// What an inspection found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing that the invalidation should have ended.
+    Held,
+    /// Something that it should have ended.
+    Violated,
+    /// Nobody can say: L2 did not answer, or L1 is not trusted and answers nobody.
+    Unknown,
 }
 
 /// Hears events. Called on hot paths: it must neither block nor allocate.

@@ -3,8 +3,9 @@
 //! A cache's series are looked up once, when it is opened; a hit then costs one
 //! atomic increment.
 
-use crate::event::{CACHES_MAX, CacheId, Event, Observer, TargetKind};
+use crate::event::{CACHES_MAX, CacheId, Event, Found, Observer, TargetKind, Tier};
 use crate::model::key::Name;
+use crate::model::second_look::SecondLook;
 use crate::series::{
     CacheSeries, Families, Labels, Registration, load_histogram, pick, remote_histogram,
 };
@@ -29,6 +30,8 @@ pub struct Metrics {
     trusted: Gauge,
     buckets_raised: Counter,
     buckets_behind: Counter,
+    /// By tier, look and what was found.
+    inspections: [[[Counter; 3]; 3]; 2],
     remote: Family<Labels<2>, Counter>,
     remote_time: Family<Labels<1>, Histogram>,
 }
@@ -78,6 +81,10 @@ impl Metrics {
             "announcements",
             "Invalidations sent by this process, by whether L2 had applied them first",
         );
+        let inspections = registry.family(
+            "inspections",
+            "Second looks at announced invalidations, by tier, time and what was found",
+        );
         let lag = Histogram::new(exponential_buckets(0.001, 2.0, 17));
         let help =
             "Time from the change at its source until this process had applied it, in seconds";
@@ -93,6 +100,7 @@ impl Metrics {
         registry.add("l2_command_duration_seconds", help, remote_time.clone());
         Self {
             applied: ["key", "tag", "bucket"].map(|kind| pick(&kinds, [("kind", kind)])),
+            inspections: inspection_series(&inspections),
             announced: ["false", "true"].map(|l2| pick(&announced, [("l2", l2)])),
             lag,
             gaps: registry.counter(
@@ -235,6 +243,10 @@ impl Observer for Metrics {
             Event::BucketBehind { .. } => {
                 self.buckets_behind.inc();
             }
+            Event::Inspected { tier, look, found } => {
+                let series = &self.inspections[usize::from(tier != Tier::L1)];
+                series[look.index()][found_index(found)].inc();
+            }
             Event::Remote { step, ok, took } => {
                 let outcome = if ok { "ok" } else { "error" };
                 pick(&self.remote, [("command", step), ("outcome", outcome)]).inc();
@@ -243,6 +255,25 @@ impl Observer for Metrics {
                 time.observe(took.as_secs_f64());
             }
         }
+    }
+}
+
+/// A series for each tier, look and outcome, so that none of them begins with a count.
+fn inspection_series(family: &Family<Labels<3>, Counter>) -> [[[Counter; 3]; 3]; 2] {
+    let labels = |tier, look, outcome| [("tier", tier), ("look", look), ("outcome", outcome)];
+    ["l1", "l2"].map(|tier| {
+        SecondLook::ALL.map(|look| {
+            ["held", "violated", "unknown"]
+                .map(|outcome| pick(family, labels(tier, look.word(), outcome)))
+        })
+    })
+}
+
+fn found_index(found: Found) -> usize {
+    match found {
+        Found::Held => 0,
+        Found::Violated => 1,
+        Found::Unknown => 2,
     }
 }
 

@@ -4,6 +4,9 @@
 use crate::config::{RulesFile, Service};
 use crate::consume::Puller;
 use crate::dead_letter::JetStreamLetters;
+use crate::inspect::InspectorSettings;
+use crate::inspect::inspector::Inspector;
+use crate::inspect::sampler::{self, Sampler};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::pipeline::{Pipeline, PipelineSettings};
@@ -38,6 +41,7 @@ pub struct App {
     letters: JetStreamLetters,
     rules: RulesFile,
     drain: Duration,
+    inspector: InspectorSettings,
     metrics: Arc<Metrics>,
     registry: Arc<Registry>,
     /// Why it is not ready, unless its connection is the reason.
@@ -91,6 +95,7 @@ impl App {
             domain,
             letters,
             drain: service.drain,
+            inspector: service.inspector,
             rules,
             metrics,
             registry: Arc::new(registry),
@@ -152,12 +157,21 @@ impl App {
         }
     }
 
+    /// Starts the inspector, which ends with the domain.
+    fn inspect(&self) -> Option<Sampler> {
+        let (sampler, samples) = sampler::channel(self.inspector)?;
+        let inspector = Inspector::new(&self.domain, self.metrics.clone(), samples);
+        self.domain.run(inspector.run());
+        Some(sampler)
+    }
+
     fn pipeline(&self) -> Pipeline {
         let source = &self.rules.source;
         let outbox = Outbox {
             announcer: self.domain.announcer().clone(),
             letters: Arc::new(self.letters.clone()),
             metrics: self.metrics.clone(),
+            sampler: self.inspect(),
             clock: self.domain.clock().clone(),
         };
         let settings = PipelineSettings {

@@ -43,12 +43,16 @@
 //!
 //! [drain]
 //! timeout = "20s"                   # to finish what is in flight at the end
+//!
+//! [inspector]
+//! rate = 1000                       # invalidations looked at again, a second; 0: none
 //! ```
 //!
 //! `[domain]`, `[l2]` and `[bus]` are read by [`cache_core::config::domain`], the
 //! same for every service.
 
 use crate::dead_letter::DeadLetterSettings;
+use crate::inspect::{InspectorSettings, RATE, RATE_MAX};
 use crate::rules::Rules;
 use crate::source::{CreateSettings, SourceSettings};
 use cache_core::DomainSettings;
@@ -89,6 +93,9 @@ pub struct Service {
     /// How long events in flight may take at the end: 20 s by default, within the
     /// 30 s that Kubernetes grants.
     pub drain: Duration,
+    /// What is looked at again after it was announced: up to 1,000 a second by default,
+    /// all that most systems change, for 3,000 reads of L2.
+    pub inspector: InspectorSettings,
 }
 
 /// Reads a rules file; `file` is its name for people.
@@ -122,6 +129,10 @@ pub fn service(file: &str, text: &str, overrides: &[Override]) -> Result<Service
         let drain = file.section("drain", |drain| {
             Some(drain.duration_or("timeout", SECOND..=600 * SECOND, 20 * SECOND))
         });
+        let inspector = file.section("inspector", |inspector| {
+            let rate = inspector.integer_or("rate", 0..=RATE_MAX, RATE);
+            Some(InspectorSettings { rate })
+        });
         let domain = domain?;
         let bus = match (&domain.remote, &domain.bus) {
             (RemoteAt::Redis { .. }, BusAt::Nats { urls, .. }) => urls.clone(),
@@ -139,6 +150,7 @@ pub fn service(file: &str, text: &str, overrides: &[Override]) -> Result<Service
             letters: letters?,
             admin: admin?,
             drain: drain?,
+            inspector: inspector?,
         })
     })
 }

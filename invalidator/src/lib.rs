@@ -14,6 +14,7 @@
 //! | what becomes of unreadable events | [`decide`], [`dead_letter`] |
 //! | the stream, its consumer and its continuity | [`source`], [`consume`], [`watch`] |
 //! | what L2 should hold after everything stopped | [`recall`] |
+//! | whether what was announced still holds | [`inspect`] |
 //! | the two files | [`config`] |
 //! | the series | [`metrics`] |
 //!
@@ -34,6 +35,7 @@ pub mod decide;
 pub mod delivery;
 pub mod explain;
 pub mod format;
+pub mod inspect;
 pub mod late;
 pub mod mapping;
 pub mod metrics;

@@ -13,6 +13,12 @@
 //! | `cacheaside_invalidator_ack_pending` | stream | what all instances together work on |
 //! | `cacheaside_invalidator_overruns_total` | stream | how often events were dropped unread, and all was cleared |
 //! | `cacheaside_invalidator_last_event_timestamp_seconds` | stream | silence is not health |
+//! | `cacheaside_invalidator_inspector_nines` | - | the share of second looks that held: 3 is 99.9 % |
+//! | `cacheaside_invalidator_inspector_l1_violations_total` | - | how often a process told that its L1 held something too old |
+//! | `cacheaside_invalidator_inspector_not_sampled_total` | - | what was announced and is not looked at again |
+//!
+//! The looks themselves are `cacheaside_inspections_total` (tier, look, outcome), which
+//! every process of the domain has: an invalidator for L2, the others each for its L1s.
 
 use crate::decide::{Counted, Decision};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -49,6 +55,15 @@ pub struct Metrics {
     pending: Gauge,
     ack_pending: Gauge,
     last_event: Gauge<f64, AtomicU64>,
+    inspector: InspectorSeries,
+}
+
+/// What the inspector comes to.
+#[derive(Debug, Default)]
+struct InspectorSeries {
+    nines: Gauge<f64, AtomicU64>,
+    l1_violations: Counter,
+    not_sampled: Counter,
 }
 
 /// Counts one event as in flight for as long as it lives.
@@ -93,6 +108,7 @@ impl Metrics {
             pending: Gauge::default(),
             ack_pending: Gauge::default(),
             last_event: Gauge::default(),
+            inspector: InspectorSeries::default(),
         };
         let own = registry.sub_registry_with_prefix(PREFIX);
         add(
@@ -119,18 +135,15 @@ impl Metrics {
             "Time that events spent in each stage",
             &metrics.lag,
         );
-        add(
-            own,
-            "in_flight",
-            "Events being worked on",
-            &metrics.in_flight,
-        );
+        let help = "Events being worked on";
+        add(own, "in_flight", help, &metrics.in_flight);
         add(
             own,
             "late",
             "Events that wait for a part of L2 or the bus",
             &metrics.late,
         );
+        metrics.inspector.register(own);
         let of_stream = own.sub_registry_with_label(("stream".into(), stream.to_owned().into()));
         let help = "Deliveries of events that had been delivered before";
         add(of_stream, "redelivered", help, &metrics.redelivered);
@@ -199,6 +212,21 @@ impl Metrics {
         self.overruns.inc();
     }
 
+    /// An announced invalidation is not looked at again.
+    pub fn not_sampled(&self) {
+        self.inspector.not_sampled.inc();
+    }
+
+    /// Processes told that their L1s held something too old.
+    pub fn reported(&self, count: u64) {
+        self.inspector.l1_violations.inc_by(count);
+    }
+
+    /// The share of looks that held so far, as nines.
+    pub fn nines(&self, nines: f64) {
+        self.inspector.nines.set(nines);
+    }
+
     /// So many events are late.
     pub fn late(&self, count: usize) {
         self.late.set(whole(count as u64));
@@ -208,6 +236,17 @@ impl Metrics {
     pub fn backlog(&self, pending: u64, ack_pending: u64) {
         self.pending.set(whole(pending));
         self.ack_pending.set(whole(ack_pending));
+    }
+}
+
+impl InspectorSeries {
+    fn register(&self, own: &mut Registry) {
+        let help = "Second looks that held, as nines: -log10(max(violated, 3) / looks)";
+        add(own, "inspector_nines", help, &self.nines);
+        let help = "Violations that processes found in their L1s when this inspector asked";
+        add(own, "inspector_l1_violations", help, &self.l1_violations);
+        let help = "Announced invalidations that are not looked at again: above the rate";
+        add(own, "inspector_not_sampled", help, &self.not_sampled);
     }
 }
 

@@ -14,9 +14,10 @@
 use crate::batch::Batch;
 use crate::dead_letter::{DeadLetters, Letter};
 use crate::delivery::Receipt;
+use crate::inspect::sampler::Sampler;
 use crate::metrics::{Entered, Metrics, Stage};
 use cache_core::clock::{Clock, Tick};
-use cache_core::coherence::announce::{Announced, Announcer};
+use cache_core::coherence::announce::{Announced, Announcer, Change};
 use cache_core::model::position::Position;
 use cache_core::wire::invalidation::Target;
 use futures_util::{StreamExt, stream};
@@ -73,6 +74,8 @@ pub struct Outbox {
     pub letters: Arc<dyn DeadLetters>,
     /// The series.
     pub metrics: Arc<Metrics>,
+    /// Where what was announced is looked at again, if it is.
+    pub sampler: Option<Sampler>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -104,13 +107,16 @@ impl Outbox {
                 self.announcer.announce(&changes).await
             };
             match answers {
-                Ok(answers) => done.extend(answers.into_iter().map(|answer| match answer {
-                    Announced::Everywhere(_) => true,
-                    Announced::NotInL2(why) => {
-                        round.obstacle.get_or_insert(why);
-                        false
-                    }
-                })),
+                Ok(answers) => {
+                    self.sample(&changes, &answers);
+                    done.extend(answers.into_iter().map(|answer| match answer {
+                        Announced::Everywhere(_) => true,
+                        Announced::NotInL2(why) => {
+                            round.obstacle.get_or_insert(why);
+                            false
+                        }
+                    }));
+                }
                 Err(error) => {
                     told = false;
                     round.obstacle.get_or_insert(error.to_string());
@@ -125,6 +131,19 @@ impl Outbox {
             event
                 .left
                 .retain(|_| places.next().is_none_or(|place| !done[place]));
+        }
+    }
+
+    /// Hands over what is in L2 and on the bus, to be looked at again.
+    fn sample(&self, changes: &[Change], answers: &[Announced]) {
+        let Some(sampler) = &self.sampler else { return };
+        let now = self.clock.now();
+        for (change, answer) in changes.iter().zip(answers) {
+            if let Announced::Everywhere(position) = answer
+                && !sampler.offer(change.target(), *position, now)
+            {
+                self.metrics.not_sampled();
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use crate::guard::fence::Fence;
 use crate::guard::horizon::Horizon;
 use crate::guard::owed::Owed;
 use crate::model::key::{Bucket, Key, KeyHash, KeySpace, Name};
+use crate::model::position::Position;
 use crate::model::tag::Tag;
 use crate::shim::RwLock;
 use crate::tier::l1::Drops;
@@ -83,6 +84,21 @@ impl Applier {
         self.observer.observe(&Event::Applied { kind, lag });
     }
 
+    /// Looks into every L1 of a target's cache, and hands over how far back each would
+    /// serve the target: the as-of of a key's entry, the floor of a tag's. Nothing where
+    /// L1 would not answer by itself.
+    pub fn look_into(&self, target: &Target, mut each: impl FnMut(Option<Position>)) {
+        match target {
+            Target::Key { cache, key } => {
+                let Ok(key) = Key::new(key) else { return };
+                self.each_of(cache, |l1| each(l1.serves(key)));
+            }
+            Target::Tag { cache, tag } => self.each_of(cache, |l1| each(l1.admits_from(tag))),
+            // Its floor is L2's business: L1 keeps no bucket apart.
+            Target::Bucket(_) => {}
+        }
+    }
+
     /// Messages may have been lost: drops everything.
     pub fn gap(&self, reason: &str) {
         self.fence.raise_all();
@@ -134,7 +150,7 @@ impl Applier {
         self.each_cache(|l1| l1.tags_changed());
     }
 
-    fn each_of(&self, cache: &Name, each: impl Fn(&dyn Drops)) {
+    fn each_of(&self, cache: &Name, mut each: impl FnMut(&dyn Drops)) {
         let caches = self.caches.read();
         let all = caches.get(cache).into_iter().flatten();
         all.filter_map(Weak::upgrade).for_each(|l1| each(&*l1));

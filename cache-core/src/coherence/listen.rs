@@ -13,18 +13,22 @@
 use crate::bus::{Bus, BusError, Heard, Subscription};
 use crate::clock::{Clock, Tick};
 use crate::coherence::apply::Applier;
+use crate::coherence::inspect::SelfCheck;
 use crate::event::{Event, Observer};
 use crate::guard::horizon::Horizon;
 use crate::guard::trust::Trust;
-use crate::wire::invalidation::{Content, Message, Publisher};
+use crate::wire::invalidation::{Content, Message, Publisher, Violation};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 /// The most publishers remembered. More than this many processes announcing in
 /// one domain would cost gaps, not answers.
 const PUBLISHERS_MAX: usize = 4_096;
+
+/// The reason of a gap that the numbers show.
+const HOLE: &str = "a hole in a publisher's numbers";
 
 /// How often signs of life are sent, and how long one is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +66,10 @@ pub struct Listener {
     pub bus: Arc<dyn Bus>,
     /// Where they go.
     pub applier: Arc<Applier>,
+    /// Where inspections go.
+    pub self_check: Arc<SelfCheck>,
+    /// Where violations go that other processes told of.
+    pub violations: broadcast::Sender<Violation>,
     /// What is heard of L2.
     pub horizon: Arc<Horizon>,
     /// Whether L1 may answer.
@@ -159,8 +167,12 @@ impl Listener {
     }
 
     fn message(&self, ear: &mut Ear, message: Message, now: Tick) {
-        let announces = matches!(message.content, Content::Invalidate(_));
-        if let Some(reason) = ear.missed(&message, announces, now) {
+        let reason = match message.content {
+            Content::Inspect { .. } | Content::Violated(_) => ear.went_on(&message),
+            Content::Invalidate(_) => ear.missed(&message, true, now),
+            Content::Heartbeat { .. } | Content::Farewell => ear.missed(&message, false, now),
+        };
+        if let Some(reason) = reason {
             self.applier.gap(reason);
         }
         match message.content {
@@ -178,6 +190,11 @@ impl Listener {
                     known.silent = true;
                 }
             }
+            Content::Inspect { look, all } => self.self_check.inspect(look, &all),
+            // An error means that nobody in this process inspects.
+            Content::Violated(all) => all.into_iter().for_each(|one| {
+                let _ = self.violations.send(one);
+            }),
         }
     }
 
@@ -221,6 +238,14 @@ impl Listener {
 }
 
 impl Ear {
+    /// Compares the number of a message that is no sign of life. A process that only
+    /// tells what an inspection found is no publisher whose silence would be a loss.
+    fn went_on(&mut self, message: &Message) -> Option<&'static str> {
+        let known = self.publishers.get_mut(&message.publisher)?;
+        let before = std::mem::replace(&mut known.last, message.sequence);
+        (before != message.sequence).then_some(HOLE)
+    }
+
     /// Notes a message's number; the reason, if one before it was missed.
     fn missed(&mut self, message: &Message, announces: bool, now: Tick) -> Option<&'static str> {
         if self.publishers.len() >= PUBLISHERS_MAX {
@@ -234,7 +259,7 @@ impl Ear {
         };
         match self.publishers.get_mut(&message.publisher) {
             Some(known) => {
-                let reason = (known.last != before).then_some("a hole in a publisher's numbers");
+                let reason = (known.last != before).then_some(HOLE);
                 *known = Known {
                     last: sequence,
                     heard: now,

@@ -2,7 +2,11 @@
 
 use crate::bus::{Bus, BusError};
 use crate::model::position::Position;
-use crate::wire::invalidation::{Content, INVALIDATIONS_MAX, Invalidation, Message, Publisher};
+use crate::model::second_look::SecondLook;
+use crate::wire::invalidation::{
+    Content, INSPECTIONS_MAX, INVALIDATIONS_MAX, Inspection, Invalidation, Message, Publisher,
+    Violation,
+};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -67,6 +71,31 @@ impl Voice {
     pub async fn farewell(&self) -> Result<(), BusError> {
         let last = self.last.lock().await;
         self.say(*last, Content::Farewell).await
+    }
+
+    /// Asks every process to look into its L1s, in as many messages as it takes.
+    ///
+    /// # Errors
+    /// The bus's.
+    pub async fn inspect(&self, look: SecondLook, all: &[Inspection]) -> Result<(), BusError> {
+        for part in all.chunks(INSPECTIONS_MAX) {
+            let all = part.to_vec();
+            let last = self.last.lock().await;
+            self.say(*last, Content::Inspect { look, all }).await?;
+        }
+        Ok(())
+    }
+
+    /// Says what an inspection found in this process.
+    ///
+    /// # Errors
+    /// The bus's.
+    pub async fn violated(&self, all: &[Violation]) -> Result<(), BusError> {
+        for part in all.chunks(INSPECTIONS_MAX) {
+            let last = self.last.lock().await;
+            self.say(*last, Content::Violated(part.to_vec())).await?;
+        }
+        Ok(())
     }
 
     async fn say(&self, sequence: u64, content: Content) -> Result<(), BusError> {

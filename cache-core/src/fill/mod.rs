@@ -17,8 +17,9 @@ use crate::guard::horizon::Snapshot;
 use crate::model::entry::Entry;
 use crate::model::key::{Address, Key, KeyHash, KeySpace};
 use crate::model::position::Position;
+use crate::model::tag::Tag;
 use crate::policy::Policy;
-use crate::tier::l1::{Held, L1, Look, weight};
+use crate::tier::l1::{Drops, Held, L1, Look, weight};
 use crate::tier::tags::TagFloors;
 use crate::wire::codec::Codec;
 use std::fmt;
@@ -84,7 +85,6 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let space = KeySpace::new(domain.name().clone(), policy.name.clone());
         let longest = policy.lifetime.l1_ttl.max(policy.lifetime.negative_ttl);
         let l1 = Arc::new(L1::new(policy.l1_bytes, longest));
-        domain.applier().add(policy.name.clone(), &l1);
         let tags = TagFloors::new(
             space.clone(),
             domain.remote().clone(),
@@ -104,6 +104,8 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             codec,
             flights: Flights::new(),
         });
+        let applier = tiers.domain.applier();
+        applier.add(tiers.policy.name.clone(), &tiers);
         tiers.keep_tidy();
         Ok(tiers)
     }
@@ -210,6 +212,34 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                 l1.tidy_up();
             }
         });
+    }
+}
+
+impl<V: Send + Sync + 'static> Drops for Tiers<V> {
+    fn drop_key(&self, hash: KeyHash) {
+        self.l1.drop_key(hash);
+    }
+
+    fn tags_changed(&self) {
+        self.l1.tags_changed();
+    }
+
+    fn drop_all(&self) {
+        self.l1.drop_all();
+    }
+
+    fn serves(&self, key: Key<'_>) -> Option<Position> {
+        let hash = self.space.hash(key);
+        // Nearly always the end of it, and for moka no read.
+        if !self.l1.has(hash) {
+            return None;
+        }
+        let served = self.look(hash, key.bytes(), Position::ZERO)?;
+        Some(served.held.entry.as_of)
+    }
+
+    fn admits_from(&self, tag: &Tag) -> Option<Position> {
+        self.tags.known_floor(tag)
     }
 }
 

@@ -5,5 +5,6 @@ pub mod entry;
 pub mod key;
 pub mod lifetime;
 pub mod position;
+pub mod second_look;
 pub mod tag;
 pub mod template;

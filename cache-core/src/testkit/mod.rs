@@ -7,5 +7,6 @@ pub mod contract;
 pub mod fleet;
 pub mod history;
 pub mod ledger;
+pub mod logs;
 pub mod servers;
 pub mod until;

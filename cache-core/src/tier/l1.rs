@@ -8,7 +8,9 @@
 use crate::clock::Tick;
 use crate::guard::fence::{Fence, Ticket};
 use crate::model::entry::Entry;
-use crate::model::key::KeyHash;
+use crate::model::key::{Key, KeyHash};
+use crate::model::position::Position;
+use crate::model::tag::Tag;
 use crate::shim::{AtomicU64, Cache, Ordering};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -52,7 +54,7 @@ pub struct L1<V> {
     tag_changes: AtomicU64,
 }
 
-/// What an invalidation needs of an L1, whatever its values are.
+/// What invalidations and inspections need of an L1, whatever its values are.
 pub trait Drops: Send + Sync + fmt::Debug {
     /// Frees one key's memory; the fence has already cut it off.
     fn drop_key(&self, hash: KeyHash);
@@ -60,6 +62,12 @@ pub trait Drops: Send + Sync + fmt::Debug {
     fn tags_changed(&self);
     /// Frees everything.
     fn drop_all(&self);
+    /// The as-of of what a read of this key would be answered with; nothing if it
+    /// would go on to L2. It counts as no read.
+    fn serves(&self, key: Key<'_>) -> Option<Position>;
+    /// The floor that entries with this tag are admitted by; nothing if L2 would be
+    /// asked for it.
+    fn admits_from(&self, tag: &Tag) -> Option<Position>;
 }
 
 impl<V: Send + Sync + 'static> L1<V> {
@@ -101,6 +109,27 @@ impl<V: Send + Sync + 'static> L1<V> {
         self.store.insert(hash.0, held);
     }
 
+    /// Whether there is an entry, valid or not. For moka this is no read: it makes the
+    /// entry neither younger nor more popular.
+    pub fn has(&self, hash: KeyHash) -> bool {
+        self.store.contains_key(&hash.0)
+    }
+
+    /// Frees one key's memory.
+    pub fn drop_key(&self, hash: KeyHash) {
+        self.store.invalidate(&hash.0);
+    }
+
+    /// A tag changed: entries check theirs before they are served again.
+    pub fn tags_changed(&self) {
+        self.tag_changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Frees everything.
+    pub fn drop_all(&self) {
+        self.store.invalidate_all();
+    }
+
     /// Entries at the moment; lags behind by moka's own housekeeping.
     pub fn entries(&self) -> u64 {
         self.store.entry_count()
@@ -114,20 +143,6 @@ impl<V: Send + Sync + 'static> L1<V> {
     /// Does moka's housekeeping, so that callers need not.
     pub fn tidy_up(&self) {
         self.store.run_pending_tasks();
-    }
-}
-
-impl<V: Send + Sync + 'static> Drops for L1<V> {
-    fn drop_key(&self, hash: KeyHash) {
-        self.store.invalidate(&hash.0);
-    }
-
-    fn tags_changed(&self) {
-        self.tag_changes.fetch_add(1, Ordering::AcqRel);
-    }
-
-    fn drop_all(&self) {
-        self.store.invalidate_all();
     }
 }
 

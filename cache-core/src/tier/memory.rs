@@ -90,6 +90,17 @@ impl MemoryRemote {
         }
     }
 
+    /// Goes back to an image in one record, and not in its watermark: a loss that
+    /// nothing shows to a reader.
+    pub fn go_back_at(&self, address: &Address, image: &Image) {
+        let before = image.0[address.bucket.index()].records.get(&address.record);
+        let records = &mut self.shelf(address.bucket).records;
+        match before {
+            Some(kept) => records.insert(address.record.clone(), kept.clone()),
+            None => records.remove(&address.record),
+        };
+    }
+
     /// Evicts one record, as Redis does under memory pressure.
     pub fn evict(&self, address: &Address) {
         self.shelf(address.bucket).records.remove(&address.record);

@@ -84,6 +84,13 @@ impl TagFloors {
         self.known(stamps, Reach::Known)
     }
 
+    /// The floor that entries with this tag are admitted by, if it is known here.
+    pub fn known_floor(&self, tag: &Tag) -> Option<Position> {
+        let hash = self.space.tag_hash(tag);
+        let (floor, ticket) = *self.known.read().get(&hash)?;
+        self.fence.holds(hash, ticket).then_some(floor)
+    }
+
     fn known(&self, stamps: &[Stamp], reach: Reach) -> Option<bool> {
         let known = self.known.read();
         let mut all = true;

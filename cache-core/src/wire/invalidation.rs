@@ -6,17 +6,24 @@
 use crate::bus::MESSAGE_BYTES_MAX;
 use crate::model::key::{Bucket, KEY_LEN_MAX, Key, Name};
 use crate::model::position::Position;
+use crate::model::second_look::SecondLook;
 use crate::model::tag::Tag;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::sync::Arc;
 
-/// The format's version, the first byte of every message.
+/// The format's version, the first byte of every message. A kind of content that is
+/// added at the end is none of its own: a process that does not know the kind takes
+/// it for a loss, so those that listen are replaced before those that say it.
 const VERSION: u8 = 2;
 /// The most invalidations in one message.
 pub const INVALIDATIONS_MAX: usize = 256;
 // A full message of longest keys, each with 192 bytes of names and numbers, fits.
 const _: () = assert!(INVALIDATIONS_MAX * (KEY_LEN_MAX + 192) <= MESSAGE_BYTES_MAX);
+/// The most inspections, or violations, in one message. Each is as large as an
+/// invalidation at most.
+pub const INSPECTIONS_MAX: usize = INVALIDATIONS_MAX;
 
 /// One message on the bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +57,16 @@ pub enum Content {
     },
     /// The publisher goes quiet: its silence is no loss.
     Farewell,
+    /// These were announced a while ago: every process looks whether one of its L1s
+    /// would still serve what they ended.
+    Inspect {
+        /// How long ago.
+        look: SecondLook,
+        /// What was announced.
+        all: Vec<Inspection>,
+    },
+    /// L1s of the publisher would have served these, and have dropped them.
+    Violated(Vec<Violation>),
 }
 
 /// One thing invalidated.
@@ -64,6 +81,26 @@ pub struct Invalidation {
     pub changed_ms: Option<u64>,
     /// Whether L2 has applied it. If not, it is told once more when L2 has.
     pub in_l2: bool,
+}
+
+/// An announced invalidation that is looked at again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// What it hit.
+    pub target: Target,
+    /// The smallest as-of that has been valid since.
+    pub position: Position,
+}
+
+/// What an L1 would have served although an announced invalidation had ended it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// What the invalidation hit.
+    pub target: Target,
+    /// The smallest as-of that was valid.
+    pub position: Position,
+    /// The as-of of what L1 held; of a tag, the floor that L1 admitted entries by.
+    pub held: Position,
 }
 
 /// What an [`Invalidation`] hits.
@@ -87,6 +124,16 @@ pub enum Target {
     Bucket(Bucket),
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key { cache, key } => write!(f, "{cache}: key {}", key.escape_ascii()),
+            Self::Tag { cache, tag } => write!(f, "{cache}: tag {tag}"),
+            Self::Bucket(bucket) => write!(f, "bucket {}", bucket.0),
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct WireMessage {
     publisher: u64,
@@ -99,6 +146,21 @@ enum WireContent {
     Invalidate(Vec<WireInvalidation>),
     Heartbeat { invalidator: bool, seen: u128 },
     Farewell,
+    Inspect { look: u8, all: Vec<WireInspection> },
+    Violated(Vec<WireViolation>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireInspection {
+    target: WireTarget,
+    position: u128,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireViolation {
+    target: WireTarget,
+    position: u128,
+    held: u128,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -155,6 +217,13 @@ impl From<&Message> for WireMessage {
                 seen: seen.packed(),
             },
             Content::Farewell => WireContent::Farewell,
+            Content::Inspect { look, all } => WireContent::Inspect {
+                look: look.index() as u8,
+                all: all.iter().map(WireInspection::from).collect(),
+            },
+            Content::Violated(all) => {
+                WireContent::Violated(all.iter().map(WireViolation::from).collect())
+            }
         };
         Self {
             publisher: message.publisher.0,
@@ -168,17 +237,20 @@ impl WireMessage {
     fn parse(self) -> Option<Message> {
         let content = match self.content {
             WireContent::Invalidate(all) => {
-                if all.len() > INVALIDATIONS_MAX {
-                    return None;
-                }
-                let all: Option<_> = all.into_iter().map(WireInvalidation::parse).collect();
-                Content::Invalidate(all?)
+                Content::Invalidate(parse_all(all, INVALIDATIONS_MAX, WireInvalidation::parse)?)
             }
             WireContent::Heartbeat { invalidator, seen } => Content::Heartbeat {
                 invalidator,
                 seen: Position::unpacked(seen),
             },
             WireContent::Farewell => Content::Farewell,
+            WireContent::Inspect { look, all } => Content::Inspect {
+                look: *SecondLook::ALL.get(usize::from(look))?,
+                all: parse_all(all, INSPECTIONS_MAX, WireInspection::parse)?,
+            },
+            WireContent::Violated(all) => {
+                Content::Violated(parse_all(all, INSPECTIONS_MAX, WireViolation::parse)?)
+            }
         };
         Some(Message {
             publisher: Publisher(self.publisher),
@@ -188,23 +260,18 @@ impl WireMessage {
     }
 }
 
+/// At most `most`, or nothing: a message that claims more is none of ours.
+fn parse_all<W, T>(all: Vec<W>, most: usize, parse: impl FnMut(W) -> Option<T>) -> Option<Vec<T>> {
+    let all = Some(all).filter(|all| all.len() <= most)?;
+    all.into_iter().map(parse).collect()
+}
+
 // === impl WireInvalidation ===
 
 impl From<&Invalidation> for WireInvalidation {
     fn from(one: &Invalidation) -> Self {
-        let target = match &one.target {
-            Target::Key { cache, key } => WireTarget::Key {
-                cache: cache.as_str().to_owned(),
-                key: key.to_vec(),
-            },
-            Target::Tag { cache, tag } => WireTarget::Tag {
-                cache: cache.as_str().to_owned(),
-                tag: tag.as_str().to_owned(),
-            },
-            Target::Bucket(bucket) => WireTarget::Bucket(bucket.0),
-        };
         Self {
-            target,
+            target: WireTarget::from(&one.target),
             position: one.position.packed(),
             changed_ms: one.changed_ms,
             in_l2: one.in_l2,
@@ -214,23 +281,8 @@ impl From<&Invalidation> for WireInvalidation {
 
 impl WireInvalidation {
     fn parse(self) -> Option<Invalidation> {
-        let target = match self.target {
-            WireTarget::Key { cache, key } => Target::Key {
-                cache: Name::new(cache).ok()?,
-                key: Key::new(&key).ok()?.bytes().into(),
-            },
-            WireTarget::Tag { cache, tag } => Target::Tag {
-                cache: Name::new(cache).ok()?,
-                tag: if tag == "*" {
-                    Tag::all()
-                } else {
-                    Tag::new(tag).ok()?
-                },
-            },
-            WireTarget::Bucket(bucket) => Target::Bucket(Bucket(bucket)),
-        };
         Some(Invalidation {
-            target,
+            target: self.target.parse()?,
             position: Position::unpacked(self.position),
             changed_ms: self.changed_ms,
             in_l2: self.in_l2,
@@ -238,72 +290,85 @@ impl WireInvalidation {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+// === impl WireInspection ===
 
-    fn sample() -> Message {
-        let users = Name::new("users").unwrap();
-        let at = |target| Invalidation {
-            target,
-            position: Position::new(1, 300, 2),
-            changed_ms: Some(1_700_000_000_000),
-            in_l2: true,
-        };
-        Message {
-            publisher: Publisher(0xfeed),
-            sequence: 41,
-            content: Content::Invalidate(vec![
-                at(Target::Key {
-                    cache: users.clone(),
-                    key: b"user:7".as_slice().into(),
-                }),
-                at(Target::Tag {
-                    cache: users,
-                    tag: Tag::all(),
-                }),
-                at(Target::Bucket(Bucket(255))),
-            ]),
-        }
-    }
-
-    #[test]
-    fn what_is_encoded_is_read_back() {
-        for content in [
-            sample().content,
-            Content::Farewell,
-            Content::Heartbeat {
-                invalidator: true,
-                seen: Position::new(u32::MAX, u64::MAX, u32::MAX),
-            },
-        ] {
-            let message = Message {
-                content,
-                ..sample()
-            };
-            let bytes = message.encode().unwrap();
-            assert_eq!(Message::decode(&bytes), Some(message));
-        }
-    }
-
-    #[test]
-    fn trailing_bytes_other_versions_and_nothing_are_refused() {
-        let mut bytes = sample().encode().unwrap().to_vec();
-        bytes.push(0);
-        assert_eq!(Message::decode(&bytes), None);
-        bytes.pop();
-        bytes[0] = VERSION + 1;
-        assert_eq!(Message::decode(&bytes), None);
-        assert_eq!(Message::decode(&[]), None);
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Message::decode(&bytes);
-            let versioned: Vec<u8> = [&[VERSION], &bytes[..]].concat();
-            let _ = Message::decode(&versioned);
+impl From<&Inspection> for WireInspection {
+    fn from(one: &Inspection) -> Self {
+        Self {
+            target: WireTarget::from(&one.target),
+            position: one.position.packed(),
         }
     }
 }
+
+impl WireInspection {
+    fn parse(self) -> Option<Inspection> {
+        Some(Inspection {
+            target: self.target.parse()?,
+            position: Position::unpacked(self.position),
+        })
+    }
+}
+
+// === impl WireViolation ===
+
+impl From<&Violation> for WireViolation {
+    fn from(one: &Violation) -> Self {
+        Self {
+            target: WireTarget::from(&one.target),
+            position: one.position.packed(),
+            held: one.held.packed(),
+        }
+    }
+}
+
+impl WireViolation {
+    fn parse(self) -> Option<Violation> {
+        Some(Violation {
+            target: self.target.parse()?,
+            position: Position::unpacked(self.position),
+            held: Position::unpacked(self.held),
+        })
+    }
+}
+
+// === impl WireTarget ===
+
+impl From<&Target> for WireTarget {
+    fn from(target: &Target) -> Self {
+        match target {
+            Target::Key { cache, key } => Self::Key {
+                cache: cache.as_str().to_owned(),
+                key: key.to_vec(),
+            },
+            Target::Tag { cache, tag } => Self::Tag {
+                cache: cache.as_str().to_owned(),
+                tag: tag.as_str().to_owned(),
+            },
+            Target::Bucket(bucket) => Self::Bucket(bucket.0),
+        }
+    }
+}
+
+impl WireTarget {
+    fn parse(self) -> Option<Target> {
+        Some(match self {
+            Self::Key { cache, key } => Target::Key {
+                cache: Name::new(cache).ok()?,
+                key: Key::new(&key).ok()?.bytes().into(),
+            },
+            Self::Tag { cache, tag } => Target::Tag {
+                cache: Name::new(cache).ok()?,
+                tag: if tag == "*" {
+                    Tag::all()
+                } else {
+                    Tag::new(tag).ok()?
+                },
+            },
+            Self::Bucket(bucket) => Target::Bucket(Bucket(bucket)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

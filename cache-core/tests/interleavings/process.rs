@@ -10,7 +10,7 @@ use crate::guard::owed::Owed;
 use crate::model::key::{Bucket, Key, KeyHash, KeySpace, Name};
 use crate::remote::{Steps, answer};
 use crate::shim::{AtomicU64, Ordering};
-use crate::tier::l1::{Held, L1, Look};
+use crate::tier::l1::{Drops, Held, L1, Look};
 use crate::tier::tags::{Admission, Reach, TagFloors};
 use bytes::Bytes;
 use cache_core::clock::{Clock, Tick};
@@ -35,6 +35,29 @@ pub(crate) enum Habit {
     TicketAfterRead,
     /// It compares its ticket before it keeps a value, and gives the entry a new one.
     TicketAtPut,
+}
+
+/// As `Tiers` does it.
+impl Drops for L1<u64> {
+    fn drop_key(&self, hash: KeyHash) {
+        Self::drop_key(self, hash);
+    }
+
+    fn tags_changed(&self) {
+        Self::tags_changed(self);
+    }
+
+    fn drop_all(&self) {
+        Self::drop_all(self);
+    }
+
+    fn serves(&self, _: Key<'_>) -> Option<Position> {
+        unreachable!("nobody inspects here")
+    }
+
+    fn admits_from(&self, _: &Tag) -> Option<Position> {
+        unreachable!("nobody inspects here")
+    }
 }
 
 pub(crate) struct Process {

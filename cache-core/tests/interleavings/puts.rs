@@ -3,7 +3,6 @@
 use crate::explore::{Explored, Life, explore};
 use crate::process::{Habit, Process, at, key_hash, of_bucket, of_key, of_other};
 use crate::store;
-use crate::tier::l1::Drops;
 use cache_core::clock::Tick;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;

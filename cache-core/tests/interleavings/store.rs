@@ -66,6 +66,10 @@ impl<K: Eq + Hash, V: Clone, S: BuildHasher> Cache<K, V, S> {
         self.step(|entries| entries.get(key).cloned())
     }
 
+    pub(crate) fn contains_key(&self, key: &K) -> bool {
+        self.step(|entries| entries.contains_key(key))
+    }
+
     pub(crate) fn insert(&self, key: K, value: V) {
         self.step(|entries| entries.insert(key, value));
     }

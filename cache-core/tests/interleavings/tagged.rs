@@ -2,7 +2,6 @@
 
 use crate::explore::{Explored, Life, explore};
 use crate::process::{Habit, Process, at, key_hash, of_other, of_tag, tag_hash};
-use crate::tier::l1::Drops;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 use std::sync::Arc;

@@ -4,9 +4,12 @@
 use bytes::Bytes;
 use cache_core::model::entry::{Entry, Stamp};
 use cache_core::model::key::{Address, Bucket, Key, KeyHash, KeySpace};
+use cache_core::model::second_look::SecondLook;
 use cache_core::wire::codec::{Bincode, Codec};
 use cache_core::wire::envelope::{self, Label};
-use cache_core::wire::invalidation::{Content, Invalidation, Message, Publisher, Target};
+use cache_core::wire::invalidation::{
+    Content, Inspection, Invalidation, Message, Publisher, Target, Violation,
+};
 use cache_core::{Name, Position, Tag};
 use std::time::Duration;
 
@@ -64,6 +67,11 @@ const INVALIDATE_2: &str = "02 fbedfe 29 00 02
     00 05 7573657273 06 757365723a37 fe02000000 2c01000000000000 01000000 00 01
     01 05 7573657273 01 2a 00 00 01";
 const HEARTBEAT_2: &str = "02 fbedfe 29 01 01 fd0000000007000000";
+const INSPECT_2: &str = "02 fbedfe 29 03 01 02
+    00 05 7573657273 06 757365723a37 fe02000000 2c01000000000000 01000000
+    01 05 7573657273 01 2a fd0000000007000000";
+const VIOLATED_2: &str = "02 fbedfe 29 04 01
+    00 05 7573657273 06 757365723a37 fe02000000 2c01000000000000 01000000 fd0000000007000000";
 
 #[test]
 fn bus_message_version_2() {
@@ -102,6 +110,48 @@ fn bus_message_version_2() {
         },
     };
     for (message, golden) in [(invalidate, INVALIDATE_2), (heartbeat, HEARTBEAT_2)] {
+        let bytes = message.encode().expect("it is small");
+        assert_eq!(hex(&bytes), plain(golden));
+        assert_eq!(Message::decode(&unhex(golden)), Some(message));
+    }
+}
+
+#[test]
+fn what_inspections_say_in_version_2() {
+    let cache = Name::new("users").expect("a name");
+    let key = Target::Key {
+        cache: cache.clone(),
+        key: b"user:7".as_slice().into(),
+    };
+    let tag = Target::Tag {
+        cache,
+        tag: Tag::all(),
+    };
+    let (position, held) = (Position::new(1, 300, 2), Position::new(0, 7, 0));
+    let inspect = Content::Inspect {
+        look: SecondLook::After10s,
+        all: vec![
+            Inspection {
+                target: key.clone(),
+                position,
+            },
+            Inspection {
+                target: tag,
+                position: held,
+            },
+        ],
+    };
+    let violated = Content::Violated(vec![Violation {
+        target: key,
+        position,
+        held,
+    }]);
+    for (content, golden) in [(inspect, INSPECT_2), (violated, VIOLATED_2)] {
+        let message = Message {
+            publisher: Publisher(0xfeed),
+            sequence: 41,
+            content,
+        };
         let bytes = message.encode().expect("it is small");
         assert_eq!(hex(&bytes), plain(golden));
         assert_eq!(Message::decode(&unhex(golden)), Some(message));

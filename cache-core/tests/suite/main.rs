@@ -6,6 +6,7 @@ mod flights;
 mod golden;
 mod guard;
 mod herd;
+mod inspect;
 mod losses;
 mod paths;
 mod replica;

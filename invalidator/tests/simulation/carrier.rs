@@ -11,6 +11,9 @@ use cache_core::config::reader;
 use cache_core::model::position::Position;
 use cache_core::{Domain, Role};
 use invalidator::dead_letter::{DeadLetters, Letter, LetterLost};
+use invalidator::inspect::InspectorSettings;
+use invalidator::inspect::inspector::Inspector;
+use invalidator::inspect::sampler::{self, Sampler};
 use invalidator::metrics::Metrics;
 use invalidator::outbox::Outbox;
 use invalidator::pipeline::{Pipeline, PipelineSettings};
@@ -55,10 +58,12 @@ impl Carrier {
                 continue;
             }
             tokio::spawn(tell_how_far(world.clone(), domain.clone()));
+            let metrics = Arc::new(Metrics::new(&mut Registry::default(), "changes"));
             let outbox = Outbox {
                 announcer: domain.announcer().clone(),
                 letters: Arc::new(Letters),
-                metrics: Arc::new(Metrics::new(&mut Registry::default(), "changes")),
+                sampler: inspect(&domain, &metrics),
+                metrics,
                 clock,
             };
             let pull = Pull {
@@ -73,6 +78,13 @@ impl Carrier {
             };
         }
     }
+}
+
+/// What the service does beside reading events, for what it has announced.
+fn inspect(domain: &Domain, metrics: &Arc<Metrics>) -> Option<Sampler> {
+    let (sampler, samples) = sampler::channel(InspectorSettings::default())?;
+    domain.run(Inspector::new(domain, metrics.clone(), samples).run());
+    Some(sampler)
 }
 
 /// What the service does before it reads events; false if L2 does not answer.

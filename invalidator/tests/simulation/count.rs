@@ -1,12 +1,12 @@
 //! What the processes of a run went through, counted: a simulation in which nothing
 //! happens proves nothing.
 
-use cache_core::event::{Answer, CacheId, Event, LeaseOutcome, Observer, Tier};
+use cache_core::event::{Answer, CacheId, Event, Found, LeaseOutcome, Observer, Tier};
 use cache_core::model::key::Name;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is counted, with its name.
-pub(crate) const COUNTED: [&str; 10] = [
+pub(crate) const COUNTED: [&str; 12] = [
     "hits in L1",
     "hits in L2",
     "loads by the source",
@@ -17,7 +17,11 @@ pub(crate) const COUNTED: [&str; 10] = [
     "buckets found behind",
     "buckets raised",
     "times that trust ended",
+    "second looks that held",
+    "second looks that found L2 or L1 too old",
 ];
+
+const VIOLATED: usize = 11;
 
 /// Counts of one run, or of many.
 #[derive(Debug, Default)]
@@ -28,6 +32,11 @@ impl Count {
         for (all, one) in self.0.iter().zip(&other.0) {
             all.fetch_add(one.load(Ordering::Relaxed), Ordering::Relaxed);
         }
+    }
+
+    /// How many second looks found L2 or an L1 too old.
+    pub(crate) fn violated(&self) -> u64 {
+        self.0[VIOLATED].load(Ordering::Relaxed)
     }
 
     pub(crate) fn all(&self) -> [u64; COUNTED.len()] {
@@ -66,6 +75,13 @@ impl Observer for Count {
             Event::BucketBehind { .. } => 7,
             Event::BucketRaised { .. } => 8,
             Event::Trust { held: false } => 9,
+            Event::Inspected {
+                found: Found::Held, ..
+            } => 10,
+            Event::Inspected {
+                found: Found::Violated,
+                ..
+            } => VIOLATED,
             _ => return,
         };
         self.0[at].fetch_add(1, Ordering::Relaxed);

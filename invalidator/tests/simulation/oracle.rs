@@ -61,6 +61,8 @@ struct State {
     /// Until when something was broken that the bound does not cover.
     broken: Option<Instant>,
     violations: Vec<String>,
+    /// Whether L2 ever lost writes.
+    lost_writes: bool,
     story: Vec<String>,
     reads: u64,
 }
@@ -135,7 +137,16 @@ impl Oracle {
 
     /// L2 lost writes: the bound counts from here again.
     pub(crate) fn l2_lost_writes(&self) {
+        self.state.lock().lost_writes = true;
         self.broken_until(Instant::now());
+    }
+
+    /// The inspectors found so much too old, in L2 and in L1s: only an L2 that lost
+    /// writes explains it.
+    pub(crate) fn inspected(&self, violated: u64) {
+        if violated > 0 && !self.state.lock().lost_writes {
+            self.violated(format!("inspectors found {violated} too old in a sound L2"));
+        }
     }
 
     /// A heartbeat did not reach all of L2: damage is mended by the next one.
@@ -217,7 +228,7 @@ impl Oracle {
                 }
             }
             Content::Heartbeat { seen, .. } => self.heard_heartbeat(process, seen.offset),
-            Content::Farewell => {}
+            Content::Farewell | Content::Inspect { .. } | Content::Violated(_) => {}
         }
     }
 

@@ -61,6 +61,7 @@ pub(crate) fn run(subject: Subject, seed: u64, tells: bool, count: &Count) -> Ve
     let verdict = runtime.block_on(async {
         let world = World::new(subject, seed, tells);
         world.live().await;
+        world.oracle.inspected(world.count.violated());
         count.add(&world.count);
         // They hold the world, and the world holds them.
         world.members.lock().clear();

@@ -2,6 +2,7 @@
 //! those who read them.
 
 mod continuity;
+mod inspect;
 mod letters;
 mod outage;
 mod world;

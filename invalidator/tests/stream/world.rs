@@ -13,9 +13,10 @@ use cache_core::{Error, Key, Name, Tag};
 use invalidator::app::App;
 use invalidator::config;
 use std::future::Future;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,7 @@ pub(crate) struct World {
 pub(crate) struct Running {
     pub(crate) stop: CancellationToken,
     pub(crate) task: JoinHandle<Result<(), Error>>,
+    admin: SocketAddr,
 }
 
 impl World {
@@ -70,8 +72,10 @@ impl World {
         let admin = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .expect("a port");
+        let address = admin.local_addr().expect("it is bound");
         let stop = CancellationToken::new();
         Running {
+            admin: address,
             task: tokio::spawn(app.run(admin, stop.clone())),
             stop,
         }
@@ -108,6 +112,25 @@ impl World {
         let key = format!("user:{id}");
         let key = Key::new(key.as_bytes()).expect("a key");
         self.floor_at(&space("users").address(key)).await
+    }
+
+    /// Where a user's record is in Redis.
+    pub(crate) fn record(&self, id: u64) -> String {
+        let key = format!("user:{id}");
+        let address = space("users").address(Key::new(key.as_bytes()).expect("a key"));
+        String::from_utf8(address.record.to_vec()).expect("plain text")
+    }
+
+    /// What Redis answers to one command, in one line.
+    pub(crate) async fn redis_says(&self, command: &str) -> String {
+        let port = self.redis.port();
+        let connected = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
+        let mut stream = BufReader::new(connected.expect("Redis is up"));
+        let sent = stream.write_all(format!("{command}\r\n").as_bytes()).await;
+        sent.expect("Redis is up");
+        let mut line = String::new();
+        stream.read_line(&mut line).await.expect("Redis is up");
+        line.trim_end().to_owned()
     }
 
     /// The position below which a whole cache is refused.
@@ -183,6 +206,19 @@ impl World {
 }
 
 impl Running {
+    /// The value of one of its series.
+    pub(crate) async fn series(&self, series: &str) -> f64 {
+        let connected = TcpStream::connect(self.admin).await;
+        let mut stream = connected.expect("the admin listener is open");
+        let asked = stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await;
+        asked.expect("it listens");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("it answers");
+        let line = text.lines().find_map(|line| line.strip_prefix(series));
+        let value = line.unwrap_or_else(|| panic!("no {series} in {text}"));
+        value.trim().parse().expect("a number")
+    }
+
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.task.await.expect("no panic").expect("no error");

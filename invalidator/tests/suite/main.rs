@@ -3,6 +3,7 @@
 mod cli;
 mod events;
 mod formats;
+mod inspect;
 mod mapping;
 mod pipeline;
 mod rules;

@@ -90,6 +90,24 @@ fn the_events_come_from_the_bus_unless_told_otherwise() {
 }
 
 #[test]
+fn the_inspector_has_a_rate_and_may_be_switched_off() {
+    let rate = |text: &str| {
+        let read = service("s.toml", &format!("{SERVICE}{text}"), &[]);
+        read.expect("a good file").inspector.rate
+    };
+    assert_eq!(rate(""), 1_000);
+    assert_eq!(rate("[inspector]\nrate = 0\n"), 0);
+    let problems = service_problems("[l2]\n[bus]\n[inspector]\nrate = 10001\npace = 1\n");
+    for wanted in [
+        "`rate`: 10001 is out of range",
+        "unknown key `pace` in [inspector]",
+        "`urls` is missing",
+    ] {
+        assert!(problems.contains(wanted), "{wanted}\n\n{problems}");
+    }
+}
+
+#[test]
 fn the_environment_comes_before_the_file() {
     let given = |table, key, value| Override { table, key, value };
     let overrides = [

@@ -22,11 +22,13 @@ use cache_core::tier::{
     Token,
 };
 use invalidator::dead_letter::{DeadLetters, Letter, LetterLost};
+use invalidator::inspect::sampler::Sampler;
 use invalidator::metrics::Metrics;
 use invalidator::outbox::Outbox;
 use invalidator::pipeline::{Pipeline, PipelineSettings};
 use invalidator::rules::Rules;
 use parking_lot::Mutex;
+use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use std::collections::HashSet;
 use std::fmt;
@@ -54,6 +56,9 @@ pub(crate) struct World {
     pub(crate) log: Log,
     pub(crate) clock: Arc<HandClock>,
     pub(crate) settings: PipelineSettings,
+    pub(crate) sampler: Option<Sampler>,
+    metrics: Arc<Metrics>,
+    registry: Arc<Registry>,
 }
 
 /// A pipeline that runs.
@@ -66,7 +71,11 @@ impl World {
     pub(crate) fn new() -> Self {
         let log = Log::default();
         let clock = Arc::new(HandClock::new());
+        let mut registry = Registry::default();
+        let metrics = Arc::new(Metrics::new(&mut registry, "CDC"));
         Self {
+            metrics,
+            registry: Arc::new(registry),
             stream: Stream::new(log.clone()),
             remote: Arc::new(ShakyRemote {
                 inner: MemoryRemote::new(clock.clone()),
@@ -85,6 +94,7 @@ impl World {
             }),
             log,
             clock,
+            sampler: None,
             settings: PipelineSettings {
                 epoch: 0,
                 batch: 16,
@@ -111,7 +121,8 @@ impl World {
         let outbox = Outbox {
             announcer: Arc::new(announcer),
             letters: self.letters.clone(),
-            metrics: Arc::new(Metrics::new(&mut Registry::default(), "CDC")),
+            metrics: self.metrics.clone(),
+            sampler: self.sampler.clone(),
             clock: self.clock.clone(),
         };
         let stop = CancellationToken::new();
@@ -147,6 +158,15 @@ impl World {
             Some(Record::Mark { floor }) => Some(floor.offset),
             _ => None,
         }
+    }
+
+    /// How many announced invalidations are not looked at again.
+    pub(crate) fn not_sampled(&self) -> u64 {
+        const SERIES: &str = "cacheaside_invalidator_inspector_not_sampled_total ";
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("it can be written");
+        let value = text.lines().find_map(|line| line.strip_prefix(SERIES));
+        value.expect("the series").parse().expect("a number")
     }
 
     pub(crate) fn log(&self) -> Vec<String> {
@@ -213,6 +233,9 @@ impl ShakyRemote {
 #[async_trait]
 impl Remote for ShakyRemote {
     async fn read(&self, address: &Address) -> Result<Reading, RemoteError> {
+        if self.down.lock().contains(&address.bucket.0) {
+            return Err(RemoteError::Timeout);
+        }
         self.inner.read(address).await
     }
 

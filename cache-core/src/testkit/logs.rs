@@ -1,0 +1,70 @@
+//! What is logged as an error, for tests to read.
+
+use parking_lot::Mutex;
+use std::fmt::{self, Write};
+use std::sync::Arc;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Event, Level, Metadata, Subscriber};
+
+/// The errors that this thread logs from here on, until it is dropped. For tests whose
+/// runtime has one thread.
+#[derive(Debug)]
+pub struct Logs {
+    lines: Arc<Mutex<Vec<String>>>,
+    _guard: DefaultGuard,
+}
+
+impl Logs {
+    /// Listens.
+    pub fn listen() -> Self {
+        let lines = Arc::<Mutex<Vec<String>>>::default();
+        let ear = Ear(lines.clone());
+        Self {
+            lines,
+            _guard: tracing::subscriber::set_default(ear),
+        }
+    }
+
+    /// What was logged, one line an error: ` field=value` for each field, the message
+    /// among them.
+    pub fn errors(&self) -> Vec<String> {
+        self.lines.lock().clone()
+    }
+}
+
+struct Ear(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Ear {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::ERROR
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line::default();
+        event.record(&mut line);
+        self.0.lock().push(line.0);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[derive(Default)]
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let _ = write!(self.0, " {}={value:?}", field.name());
+    }
+}

@@ -1,0 +1,188 @@
+//! The inspector over real servers: an L2 that goes back by itself, and an L1 that did
+//! not hear.
+
+use crate::world::{RULES, World, until, update};
+use async_trait::async_trait;
+use bytes::Bytes;
+use cache_core::bus::nats::NatsBus;
+use cache_core::bus::{Bus, BusError, Heard, Subscription};
+use cache_core::clock::SystemClock;
+use cache_core::event::Tier;
+use cache_core::source::Cause;
+use cache_core::testkit::fleet::{Fleet, until_trusted};
+use cache_core::testkit::logs::Logs;
+use cache_core::tier::redis::{Deployment, RedisRemote};
+use cache_core::wire::codec::Bincode;
+use cache_core::wire::invalidation::{Content, Message};
+use cache_core::{Cache, Domain, Lookup, Name, Policy, Role};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const KEY: &str = "user:7";
+
+fn looks(tier: &str, look: &str, outcome: &str) -> String {
+    format!("cacheaside_inspections_total{{tier=\"{tier}\",look=\"{look}\",outcome=\"{outcome}\"}}")
+}
+
+/// A library process that holds the user's value in L1, and may turn a deaf ear.
+async fn holder(world: &World) -> (Arc<Domain>, Cache<u64>, Arc<AtomicBool>) {
+    let name = Name::new("main").expect("a name");
+    let url = world.redis.url();
+    let deployment = Deployment::Single { url };
+    let remote = RedisRemote::connect(name.clone(), &deployment, Duration::from_secs(2)).await;
+    let bus = NatsBus::connect(&world.nats.url(), "cacheaside", &name).await;
+    let deaf = Arc::<AtomicBool>::default();
+    let bus = Deaf {
+        inner: bus.expect("NATS is up"),
+        deaf: deaf.clone(),
+    };
+    let remote = Arc::new(remote.expect("Redis is up"));
+    let clock = Arc::new(SystemClock::new());
+    let mut fleet = Fleet::over(remote, Arc::new(bus), clock).with_invalidator();
+    fleet.timing = Default::default();
+    let domain = fleet.join(Role::Member).await.expect("NATS is up");
+    until_trusted(&domain).await;
+    let policy = Policy::new("users").expect("a name");
+    let cache = Cache::open(&domain, policy, Bincode::default()).expect("a policy");
+    until("L1 holds it", async || {
+        let load = async |_| Ok::<_, Cause>(Some(1));
+        let loaded = cache.get_or_load(KEY, load).await;
+        assert!(loaded.expect("the source answers").is_some());
+        in_l1(&cache).await
+    })
+    .await;
+    (domain, cache, deaf)
+}
+
+async fn in_l1(cache: &Cache<u64>) -> bool {
+    matches!(cache.get(KEY).await, Ok(Lookup::Hit(hit)) if hit.tier() == Tier::L1)
+}
+
+#[tokio::test]
+async fn an_old_record_put_back_by_hand_is_found_told_and_mended() {
+    let logs = Logs::listen();
+    let world = World::start().await;
+    let running = world.run(RULES).await;
+    let _holder = holder(&world).await;
+    let record = world.record(7);
+    let kept = world.redis_says(&format!("COPY {record} old")).await;
+    assert_eq!(kept, ":1", "the value is there");
+    let place = world.publish(&[update(7)]).await;
+    until("it is invalidated", async || {
+        world.floor(7).await == (0, place)
+    })
+    .await;
+    let put = world
+        .redis_says(&format!("COPY old {record} REPLACE"))
+        .await;
+    assert_eq!(put, ":1", "the old value is back");
+
+    // By the first look, unless this machine took more than a second to put it there.
+    until("it is mended", async || world.floor(7).await == (0, place)).await;
+    let violated = async |look| running.series(&looks("l2", look, "violated")).await;
+    assert_eq!(violated("1s").await + violated("10s").await, 1.0);
+    let errors = logs.errors();
+    let told = |error: &&String| error.contains("users: key user:7");
+    let told: Vec<_> = errors.iter().filter(told).collect();
+    let [error] = told[..] else {
+        panic!("{errors:?}");
+    };
+    assert!(error.contains("found=a value as of"), "{error}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_member_that_did_not_hear_is_told_and_drops_its_copy() {
+    let logs = Logs::listen();
+    let world = World::start().await;
+    let running = world.run(RULES).await;
+    let (_domain, cache, deaf) = holder(&world).await;
+    deaf.store(true, Ordering::SeqCst);
+    let place = world.publish(&[update(7)]).await;
+    until("L2 has it", async || world.floor(7).await == (0, place)).await;
+    let reports = "cacheaside_invalidator_inspector_l1_violations_total";
+    until("it is reported", async || {
+        running.series(reports).await == 1.0
+    })
+    .await;
+    assert!(!in_l1(&cache).await, "it has dropped it");
+    let errors = logs.errors();
+    let told = |error: &String| error.contains("tier=\"l1\"") && error.contains("user:7");
+    assert!(errors.iter().any(told), "{errors:?}");
+    assert_eq!(running.series(&looks("l2", "1s", "violated")).await, 0.0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn many_are_looked_at_and_nothing_is_violated() {
+    let logs = Logs::listen();
+    let world = World::start().await;
+    let running = world.run(RULES).await;
+    let (_domain, cache, _) = holder(&world).await;
+    let events: Vec<_> = (0..200).map(|n| update(n % 20)).collect();
+    world.publish(&events).await;
+    until("all are done", || world.all_done()).await;
+    let load = async |_| Ok::<_, Cause>(Some(2));
+    let loaded = cache.get_or_load(KEY, load).await;
+    assert!(loaded.expect("the source answers").is_some());
+    until("they are looked at", async || {
+        running.series(&looks("l2", "1s", "held")).await >= 20.0
+    })
+    .await;
+    for outcome in ["violated", "unknown"] {
+        assert_eq!(running.series(&looks("l2", "1s", outcome)).await, 0.0);
+    }
+    let nines = running.series("cacheaside_invalidator_inspector_nines");
+    assert!(nines.await > 0.0);
+    running.stop().await;
+    assert_eq!(logs.errors(), Vec::<String>::new());
+}
+
+/// A bus whose ear may miss what announcements are about, and still hear their numbers.
+#[derive(Debug)]
+struct Deaf {
+    inner: NatsBus,
+    deaf: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct DeafEar {
+    inner: Box<dyn Subscription>,
+    deaf: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Bus for Deaf {
+    async fn publish(&self, message: Bytes) -> Result<(), BusError> {
+        self.inner.publish(message).await
+    }
+
+    async fn subscribe(&self) -> Result<Box<dyn Subscription>, BusError> {
+        Ok(Box::new(DeafEar {
+            inner: self.inner.subscribe().await?,
+            deaf: self.deaf.clone(),
+        }))
+    }
+}
+
+#[async_trait]
+impl Subscription for DeafEar {
+    async fn next(&mut self) -> Option<Heard> {
+        let heard = self.inner.next().await?;
+        let Heard::Message(bytes) = &heard else {
+            return Some(heard);
+        };
+        let mut message = Message::decode(bytes).expect("a message");
+        if let Content::Invalidate(all) = &mut message.content
+            && self.deaf.load(Ordering::SeqCst)
+        {
+            all.clear();
+        }
+        Some(Heard::Message(message.encode().expect("it was small")))
+    }
+
+    async fn ping(&mut self, nonce: u64) -> Result<(), BusError> {
+        self.inner.ping(nonce).await
+    }
+}
