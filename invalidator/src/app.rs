@@ -11,15 +11,16 @@ use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::recall::{self, Watermarks};
-use crate::source::{Backlog, Link, Source, check_continuity};
+use crate::source::{Backlog, Link, Source, epoch_after};
 use crate::watch::{NotReady, Watch};
 use cache_core::metrics::Metrics as DomainMetrics;
 use cache_core::model::position::Position;
 use cache_core::ops::admin::{self, Admin};
-use cache_core::{Domain, Error, Role, connect};
+use cache_core::{Domain, Error, Kind, Role, connect};
 use parking_lot::RwLock;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -28,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The pause before everything is opened once more.
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 /// How long the last answers may take on their way to NATS.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -49,14 +52,14 @@ pub struct App {
 }
 
 impl App {
-    /// Connects to everything.
+    /// Connects to everything, in the epoch in which the stream goes on.
     ///
     /// # Errors
     /// [`cache_core::Kind::Unavailable`] when Redis, NATS or the stream is not there,
-    /// [`cache_core::Kind::Mismatch`] when the stream and L2 do not belong together.
+    /// [`cache_core::Kind::Mismatch`] when L2 or the consumer was set up otherwise.
     pub async fn open(service: Service, rules: RulesFile) -> Result<Self, Error> {
         let link = Link::connect(&service.events, "invalidator").await?;
-        let source = Source::open(link.clone(), rules.source.clone()).await?;
+        let mut source = Source::open(link.clone(), rules.source.clone()).await?;
         let letters = JetStreamLetters::open(
             link.client.clone(),
             link.context.clone(),
@@ -83,7 +86,13 @@ impl App {
         // In this order: others go on meanwhile, and L2 is never ahead of a stream
         // that is looked at later.
         let last = source.backlog().await?.last;
-        check_continuity(&rules.source, highest(&watermarks), last)?;
+        let epoch = epoch_after(&rules.source, highest(&watermarks), last);
+        if epoch > rules.source.epoch {
+            let configured = rules.source.epoch;
+            tracing::warn!(epoch, configured, "an epoch later than that of the file");
+        }
+        source.settings.epoch = epoch;
+        metrics.epoch(epoch);
         // What nobody was given, L2 cannot have lost.
         let given = source.position(first.given);
         let recalled = recall::recall(&domain, &watermarks, &rules.rules, &source, given).await?;
@@ -166,7 +175,7 @@ impl App {
     }
 
     fn pipeline(&self) -> Pipeline {
-        let source = &self.rules.source;
+        let source = &self.source.settings;
         let outbox = Outbox {
             announcer: self.domain.announcer().clone(),
             letters: Arc::new(self.letters.clone()),
@@ -196,6 +205,63 @@ impl App {
             }),
         }
     }
+}
+
+/// Lives until `stop`: where the stream does not go on, everything is opened anew, in
+/// the next epoch. Values from before are refused then, all at once, because nobody can
+/// say which of them missed a change.
+///
+/// # Errors
+/// As [`App::open`] the first time, and whatever ends [`App::run`] for good.
+pub async fn live(
+    service: Service,
+    mut rules: RulesFile,
+    admin: TcpListener,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let address = admin.local_addr();
+    let mut next = App::open(service.clone(), rules.clone()).await?;
+    let mut admin = Some(admin);
+    loop {
+        let epoch = next.source.settings.epoch;
+        let listener = match admin.take() {
+            Some(listener) => Ok(listener),
+            None => listen(&address).await,
+        };
+        let error = match next.run(listener?, stop.clone()).await {
+            Err(error) if error.kind() == Kind::Mismatch => error,
+            ended => return ended,
+        };
+        if stop.is_cancelled() {
+            // Whoever starts next finds it out by itself.
+            tracing::warn!(%error, "ending all the same");
+            return Ok(());
+        }
+        rules.source.epoch = epoch.saturating_add(1);
+        tracing::error!(%error, epoch = rules.source.epoch, "going on in another epoch");
+        next = loop {
+            match App::open(service.clone(), rules.clone()).await {
+                // What ended it may not be over.
+                Err(error) if error.kind() == Kind::Unavailable => {
+                    tracing::warn!(%error, "not yet");
+                }
+                opened => break opened?,
+            }
+            if timeout(REOPEN_PAUSE, stop.cancelled()).await.is_ok() {
+                return Ok(());
+            }
+        };
+    }
+}
+
+async fn listen(address: &std::io::Result<SocketAddr>) -> Result<TcpListener, Error> {
+    let failed = |cause: &dyn std::fmt::Display| {
+        let doing = "opening the admin listener again";
+        Error::new(Kind::Unavailable, doing, "[admin]").because(cause.to_string())
+    };
+    let address = address.as_ref().map_err(|error| failed(error))?;
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| failed(&error))
 }
 
 /// The highest position that any bucket of L2 knows.

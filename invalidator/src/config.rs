@@ -13,7 +13,7 @@
 //! create_stream = false        # make the stream if it is not there
 //! subjects = ["cdc.>"]         # of a stream made here
 //! keep = "7d"                  # how long a stream made here keeps events
-//! epoch = 0                    # raised by hand when the stream was made anew
+//! epoch = 0                    # at least; raise it after the database was restored
 //! batch = 256                  # events announced together
 //! in_flight = 65536            # events without an answer at most
 //! ack_wait = "5s"              # then another instance gets what this one had

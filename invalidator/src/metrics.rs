@@ -13,6 +13,7 @@
 //! | `cacheaside_invalidator_ack_pending` | stream | what all instances together work on |
 //! | `cacheaside_invalidator_overruns_total` | stream | how often events were dropped unread, and all was cleared |
 //! | `cacheaside_invalidator_last_event_timestamp_seconds` | stream | silence is not health |
+//! | `cacheaside_invalidator_epoch` | - | the epoch of its positions; each rise is a cold cache |
 //! | `cacheaside_invalidator_inspector_nines` | - | the share of second looks that held: 3 is 99.9 % |
 //! | `cacheaside_invalidator_inspector_l1_violations_total` | - | how often a process told that its L1 held something too old |
 //! | `cacheaside_invalidator_inspector_not_sampled_total` | - | what was announced and is not looked at again |
@@ -55,6 +56,7 @@ pub struct Metrics {
     pending: Gauge,
     ack_pending: Gauge,
     last_event: Gauge<f64, AtomicU64>,
+    epoch: Gauge,
     inspector: InspectorSeries,
 }
 
@@ -108,6 +110,7 @@ impl Metrics {
             pending: Gauge::default(),
             ack_pending: Gauge::default(),
             last_event: Gauge::default(),
+            epoch: Gauge::default(),
             inspector: InspectorSeries::default(),
         };
         let own = registry.sub_registry_with_prefix(PREFIX);
@@ -143,6 +146,8 @@ impl Metrics {
             "Events that wait for a part of L2 or the bus",
             &metrics.late,
         );
+        let help = "The epoch of all positions; each rise refuses all that was cached before";
+        add(own, "epoch", help, &metrics.epoch);
         metrics.inspector.register(own);
         let of_stream = own.sub_registry_with_label(("stream".into(), stream.to_owned().into()));
         let help = "Deliveries of events that had been delivered before";
@@ -225,6 +230,11 @@ impl Metrics {
     /// The share of looks that held so far, as nines.
     pub fn nines(&self, nines: f64) {
         self.inspector.nines.set(nines);
+    }
+
+    /// All positions are of this epoch.
+    pub fn epoch(&self, epoch: u32) {
+        self.epoch.set(i64::from(epoch));
     }
 
     /// So many events are late.

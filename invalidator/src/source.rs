@@ -26,8 +26,8 @@ pub struct SourceSettings {
     pub durable: String,
     /// Only events on these subjects, with NATS wildcards.
     pub filter: Option<String>,
-    /// The epoch of all positions: raised by hand after the stream was made anew or
-    /// the database was restored.
+    /// The epoch of all positions, at least: raised by hand after the database was
+    /// restored, and by itself where the stream does not go on, see [`epoch_after`].
     pub epoch: u32,
     /// Makes the stream if it is not there.
     pub create: Option<CreateSettings>,
@@ -141,6 +141,7 @@ impl Source {
             );
         }
         let consumer = open_consumer(&stream, &settings).await?;
+        let consumer = not_ahead(&stream, consumer, &settings).await?;
         Ok(Self {
             link,
             stream,
@@ -203,22 +204,20 @@ impl Source {
         if now.created == self.stream.cached_info().created {
             return Ok(());
         }
-        let doing = "going on with the stream";
-        Err(
-            Error::new(Kind::Mismatch, doing, self.settings.stream.as_str()).hint(format!(
-                "it was deleted and made anew: set `epoch = {}` in [source] and start again",
-                self.settings.epoch.saturating_add(1)
-            )),
-        )
+        Err(self.ended("it was deleted and made anew"))
     }
 
     /// The stream gives places to events that others had before: L2 would take them
     /// for older than what it has applied.
     pub fn lost_its_end(&self) -> Error {
+        self.ended("it lost its last events and gives their places to others")
+    }
+
+    fn ended(&self, why: &str) -> Error {
         let doing = "going on with the stream";
-        Error::new(Kind::Mismatch, doing, self.settings.stream.as_str()).hint(format!(
-            "it lost its last events and gives their places to others: set `epoch = {}` in \
-             [source] and start again",
+        let error = Error::new(Kind::Mismatch, doing, self.settings.stream.as_str());
+        error.hint(format!(
+            "{why}: every value from before must be refused, in epoch {}",
             self.settings.epoch.saturating_add(1)
         ))
     }
@@ -266,38 +265,48 @@ impl Past for Source {
     }
 }
 
-/// Whether the stream goes on where L2 is. `heard` is the highest position in L2.
+/// The epoch in which events of a stream that ends at `last` go on. `heard` is the
+/// highest position in L2.
 ///
-/// # Errors
-/// [`Kind::Mismatch`] when it does not: its events would invalidate nothing.
-pub fn check_continuity(
+/// It is L2's, if another instance has raised it meanwhile. And if L2 has applied what
+/// the stream does not have, the stream was made anew or lost its end, as after a power
+/// failure, and gives the same places to other events. L2 would take those for old, so
+/// it is the next one: every value from before is refused.
+pub fn epoch_after(settings: &SourceSettings, heard: Position, last: u64) -> u32 {
+    let epoch = settings.epoch.max(heard.epoch);
+    let ahead = heard.epoch == epoch && heard.offset > last;
+    epoch.saturating_add(u32::from(ahead))
+}
+
+/// The consumer, unless it waits for places that its stream has lost: then a new one,
+/// which begins with the oldest event.
+async fn not_ahead(
+    stream: &Stream,
+    consumer: PullConsumer,
     settings: &SourceSettings,
-    heard: Position,
-    last: u64,
-) -> Result<(), Error> {
-    let SourceSettings { epoch, stream, .. } = settings;
-    let error = || {
-        Error::new(
-            Kind::Mismatch,
-            "comparing the stream with L2",
-            stream.as_str(),
-        )
+) -> Result<PullConsumer, Error> {
+    let failed = |cause: Cause| {
+        let doing = "comparing the consumer with the stream";
+        Error::new(Kind::Unavailable, doing, settings.stream.as_str()).because(cause)
     };
-    if heard.epoch > *epoch {
-        return Err(error().hint(format!(
-            "L2 is in epoch {}, [source] has {epoch}: set `epoch = {}`",
-            heard.epoch, heard.epoch
-        )));
+    // In this order: an event may come in between.
+    let consumed = consumer.get_info().await.map_err(|e| failed(e.into()))?;
+    let stored = stream.get_info().await.map_err(|e| failed(e.into()))?;
+    let (given, last) = (
+        consumed.delivered.stream_sequence,
+        stored.state.last_sequence,
+    );
+    if given <= last {
+        return Ok(consumer);
     }
-    if heard.epoch == *epoch && heard.offset > last {
-        return Err(error().hint(format!(
-            "the stream ends at {last}, but L2 has applied {}: it was made anew, or L2 belongs \
-             to another stream; set `epoch = {}` in [source]",
-            heard.offset,
-            epoch.saturating_add(1)
-        )));
-    }
-    Ok(())
+    tracing::warn!(
+        given,
+        last,
+        "the consumer is ahead of its stream; it is made anew"
+    );
+    // Another instance may have been faster.
+    let _ = stream.delete_consumer(&settings.durable).await;
+    open_consumer(stream, settings).await
 }
 
 async fn open_stream(context: &Context, settings: &SourceSettings) -> Result<Stream, Error> {
@@ -366,5 +375,35 @@ async fn open_consumer(stream: &Stream, settings: &SourceSettings) -> Result<Pul
         Some((name, _)) => Err(error(Kind::Mismatch).hint(format!(
             "NATS did not take `{name}`; delete the consumer, or choose another `durable`"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch_after(own: u32, heard: (u32, u64), last: u64) -> u32 {
+        let settings = SourceSettings {
+            stream: "CDC".to_owned(),
+            durable: "invalidator".to_owned(),
+            filter: None,
+            epoch: own,
+            create: None,
+            batch: 1,
+            in_flight_max: 1,
+            ack_wait: Duration::from_secs(1),
+            attempts_max: 2,
+        };
+        super::epoch_after(&settings, Position::new(heard.0, heard.1, 0), last)
+    }
+
+    #[test]
+    fn a_stream_that_goes_on_stays_in_its_epoch_and_one_that_does_not_begins_the_next() {
+        assert_eq!(epoch_after(0, (0, 0), 0), 0, "both are new");
+        assert_eq!(epoch_after(0, (0, 7), 7), 0);
+        assert_eq!(epoch_after(0, (0, 7), 6), 1, "the stream lost its end");
+        assert_eq!(epoch_after(0, (3, 7), 9), 3, "another instance raised it");
+        assert_eq!(epoch_after(0, (3, 7), 6), 4);
+        assert_eq!(epoch_after(5, (3, 7), 6), 5, "raised by hand");
     }
 }

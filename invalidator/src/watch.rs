@@ -85,7 +85,7 @@ impl Watch {
         (heard > own).then(|| {
             let stream = self.source.settings.stream.as_str();
             Error::new(Kind::Mismatch, "carrying events of", stream).hint(format!(
-                "another instance is in epoch {heard}, this one in {own}: set `epoch = {heard}`"
+                "another instance is in epoch {heard}, this one in {own}"
             ))
         })
     }

@@ -1,6 +1,6 @@
 //! `invalidator serve`.
 
-use crate::app::App;
+use crate::app;
 use crate::cli::exit::{complain, read};
 use crate::config::{self, Service};
 use cache_core::Error;
@@ -66,11 +66,7 @@ pub async fn run(args: &Args) -> Exit {
         }
     };
     let stop = CancellationToken::new();
-    let life = async {
-        let app = App::open(service, rules).await?;
-        app.run(admin, stop.clone()).await
-    };
-    let mut life = std::pin::pin!(life);
+    let mut life = std::pin::pin!(app::live(service, rules, admin, stop.clone()));
     tokio::select! {
         ended = &mut life => return exit(ended),
         _ = signals.next() => stop.cancel(),

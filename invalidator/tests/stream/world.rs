@@ -10,8 +10,8 @@ use cache_core::testkit::until::until_some;
 use cache_core::tier::redis::{Deployment, RedisRemote};
 use cache_core::tier::{Record, Remote};
 use cache_core::{Error, Key, Name, Tag};
-use invalidator::app::App;
-use invalidator::config;
+use invalidator::app::{self, App};
+use invalidator::config::{self, RulesFile, Service};
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -56,6 +56,11 @@ impl World {
 
     /// Opens an invalidator.
     pub(crate) async fn open(&self, rules: &str) -> Result<App, Error> {
+        let (service, rules) = self.files(rules);
+        App::open(service, rules).await
+    }
+
+    fn files(&self, rules: &str) -> (Service, RulesFile) {
         let text = format!(
             "[l2]\nkind = 'single'\nurls = ['{}']\n[bus]\nurl = '{}'\n",
             self.redis.url(),
@@ -63,7 +68,7 @@ impl World {
         );
         let service = config::service("service.toml", &text, &[]).expect("a good file");
         let rules = config::rules("rules.toml", rules).expect("good rules");
-        App::open(service, rules).await
+        (service, rules)
     }
 
     /// Opens and runs an invalidator.
@@ -79,6 +84,22 @@ impl World {
             task: tokio::spawn(app.run(admin, stop.clone())),
             stop,
         }
+    }
+
+    /// Lives as the service does, whatever becomes of the stream.
+    pub(crate) async fn live(&self, rules: &str) -> Running {
+        let (service, rules) = self.files(rules);
+        let admin = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a port");
+        let stop = CancellationToken::new();
+        let running = Running {
+            admin: admin.local_addr().expect("it is bound"),
+            task: tokio::spawn(app::live(service, rules, admin, stop.clone())),
+            stop,
+        };
+        until("it reads events", || running.is_ready()).await;
+        running
     }
 
     /// JetStream, as others see it.
@@ -208,15 +229,25 @@ impl World {
 impl Running {
     /// The value of one of its series.
     pub(crate) async fn series(&self, series: &str) -> f64 {
-        let connected = TcpStream::connect(self.admin).await;
-        let mut stream = connected.expect("the admin listener is open");
-        let asked = stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await;
-        asked.expect("it listens");
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await.expect("it answers");
+        let text = self.ask("/metrics").await;
         let line = text.lines().find_map(|line| line.strip_prefix(series));
         let value = line.unwrap_or_else(|| panic!("no {series} in {text}"));
         value.trim().parse().expect("a number")
+    }
+
+    async fn is_ready(&self) -> bool {
+        self.ask("/ready").await.contains("200 OK")
+    }
+
+    async fn ask(&self, path: &str) -> String {
+        let connected = TcpStream::connect(self.admin).await;
+        let mut stream = connected.expect("the admin listener is open");
+        let asked = format!("GET {path} HTTP/1.0\r\n\r\n");
+        let asked = stream.write_all(asked.as_bytes()).await;
+        asked.expect("it listens");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("it answers");
+        text
     }
 
     pub(crate) async fn stop(self) {

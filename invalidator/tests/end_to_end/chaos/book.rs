@@ -127,8 +127,8 @@ impl Book {
         }
     }
 
-    /// Every row went back to what it was at `to_us`; the next epoch begins.
-    pub(crate) fn restored(&self, to_us: u64) {
+    /// Every row went back to what it was at `to_us`; this epoch begins.
+    pub(crate) fn restored(&self, to_us: u64, epoch: u32) {
         let now = wall_us();
         let mut state = self.state.lock();
         for row in 0..ROWS {
@@ -136,7 +136,7 @@ impl Book {
             state.history.committed(row, version, now);
             let _ = writeln!(state.lines, "committed {row} {version} {now}");
         }
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.epoch.store(epoch, Ordering::Release);
     }
 
     /// From here on the restored rows are due: somebody carries the new epoch.
@@ -149,6 +149,11 @@ impl Book {
             state.history.stored(version, at, now);
             let _ = writeln!(state.lines, "stored {version} {epoch} 0 {now}");
         }
+    }
+
+    /// Events are of this epoch from here on: those who carry them have raised it.
+    pub(crate) fn goes_on_in(&self, epoch: u32) {
+        self.epoch.fetch_max(epoch, Ordering::AcqRel);
     }
 
     pub(crate) fn epoch(&self) -> u32 {

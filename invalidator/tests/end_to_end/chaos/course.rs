@@ -218,10 +218,12 @@ impl Course {
                 wrong.push(format!("C: {seat:?} answers {count} rows wrongly: {first}"));
             }
         }
+        let mut epoch = 0;
         for row in 0..ROWS {
             let newest = book.last_place(row);
             for cache in ["library", "agent"] {
                 let reached = servers.reached(cache, row).await;
+                epoch = epoch.max(reached.map_or(0, |reached| reached.epoch));
                 if reached.is_none_or(|reached| reached < newest) {
                     wrong.push(format!(
                         "I1: L2 admits {reached:?} of row {row} in {cache}, below {newest}"
@@ -229,6 +231,8 @@ impl Course {
                 }
             }
         }
+        servers.replicas_go_on_in(epoch).await;
+        book.goes_on_in(epoch);
         wrong.truncate(5);
         wrong
     }

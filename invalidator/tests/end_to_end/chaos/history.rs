@@ -16,6 +16,10 @@ use cache_core::event::Tier;
 use cache_core::model::position::Position;
 use std::collections::HashMap;
 
+/// After this long, an event belongs to an epoch that was raised meanwhile, or it is
+/// refused with everything before.
+const EPOCH_US: u64 = 10_000_000;
+
 /// One commit of a row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Commit {
@@ -148,9 +152,15 @@ impl History {
                 .broken
                 .push((name, format!("{read:?} misses {missing:?}")))
         };
-        if let Some((at, _)) = missing.stored
+        if let Some((at, stored_us)) = missing.stored
             && read.tier != Tier::None
         {
+            // An epoch that was raised without a word begins at no known event.
+            let settled = stored_us + EPOCH_US < read.began_us;
+            let precedes = |demanded: Position| {
+                let comparable = at.epoch == demanded.epoch || settled;
+                comparable && at <= demanded
+            };
             let demands = [
                 ("as-of", read.as_of),
                 ("I2/I4", read.invalidated),
@@ -158,9 +168,9 @@ impl History {
             ];
             demands
                 .into_iter()
-                .filter(|(_, demanded)| at <= *demanded)
+                .filter(|(_, demanded)| precedes(*demanded))
                 .for_each(|(name, _)| broken(name));
-            if read.tier == Tier::L2 && at <= read.beaten {
+            if read.tier == Tier::L2 && precedes(read.beaten) {
                 broken("I3");
             }
         }

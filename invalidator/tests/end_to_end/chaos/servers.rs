@@ -128,6 +128,13 @@ impl Servers {
             .expect("the cluster is whole")
     }
 
+    /// What is read from the standby is of this epoch from here on, in which L2 is.
+    pub(crate) async fn replicas_go_on_in(&self, epoch: u32) {
+        let update = "UPDATE progress SET epoch = $1 WHERE epoch < $1";
+        let updated = self.database.execute(update, &[&i64::from(epoch)]).await;
+        updated.expect("the primary is never touched");
+    }
+
     /// Whether every event has been answered for.
     pub(crate) async fn all_done(&self) -> bool {
         let Ok(stream) = self.stream.get_stream(STREAM).await else {

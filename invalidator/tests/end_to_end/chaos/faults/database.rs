@@ -47,7 +47,7 @@ impl Scene {
              UPDATE progress SET epoch = {epoch}; COMMIT; DROP TABLE saved"
         ))
         .await;
-        self.book.restored(saved_us);
+        self.book.restored(saved_us, epoch);
         self.servers.start_invalidators(epoch).await;
         self.book.restored_is_due();
         self.book.resume();
