@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod contract;
+pub mod deaf;
 pub mod fleet;
 pub mod history;
 pub mod ledger;

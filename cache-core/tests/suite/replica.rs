@@ -20,7 +20,7 @@ use cache_core::tier::{
     Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Remote, RemoteError, Token,
 };
 use cache_core::wire::codec::Bincode;
-use cache_core::{Cache, Domain, FillTicket, Lookup, Name, Policy, Role};
+use cache_core::{Cache, Domain, FillTicket, Lookup, Name, Policy, ReadThrough, Role};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,6 +63,17 @@ impl World {
             Ok(Lookup::Miss(ticket)) => ticket,
             other => panic!("a miss was due: {other:?}"),
         }
+    }
+
+    /// Reads whose loader writes down how far its value must reach.
+    fn reads_and_tells(&self) -> (ReadThrough<u64>, Arc<Mutex<Vec<Position>>>) {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tells = told.clone();
+        let reads = self.cache.read_through(move |wanted: Wanted| {
+            tells.lock().push(wanted.at_least);
+            async { Ok::<_, Cause>(Loaded::absent()) }
+        });
+        (reads, told)
     }
 
     async fn row(&self) -> Option<u64> {
@@ -129,12 +140,7 @@ async fn a_replicas_value_is_not_kept_after_l2_forgot_the_floor() {
 #[tokio::test]
 async fn a_loader_is_told_how_far_its_value_must_reach() {
     let world = World::new().await;
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let tells = told.clone();
-    let reads = world.cache.read_through(move |wanted: Wanted| {
-        tells.lock().push(wanted.at_least);
-        async { Ok::<_, Cause>(Loaded::absent()) }
-    });
+    let (reads, told) = world.reads_and_tells();
     world
         .announce(Change::key(&users(), key(), Some(at(12))))
         .await;
@@ -154,12 +160,7 @@ async fn a_loader_is_told_how_far_its_value_must_reach() {
 #[tokio::test]
 async fn a_loader_is_told_what_was_heard_while_l2_is_away() {
     let world = World::new().await;
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let tells = told.clone();
-    let reads = world.cache.read_through(move |wanted: Wanted| {
-        tells.lock().push(wanted.at_least);
-        async { Ok::<_, Cause>(Loaded::absent()) }
-    });
+    let (reads, told) = world.reads_and_tells();
     world
         .announce(Change::key(&users(), key(), Some(at(12))))
         .await;

@@ -2,18 +2,15 @@
 //! not hear.
 
 use crate::world::{RULES, World, until, update};
-use async_trait::async_trait;
-use bytes::Bytes;
 use cache_core::bus::nats::NatsBus;
-use cache_core::bus::{Bus, BusError, Heard, Subscription};
 use cache_core::clock::SystemClock;
 use cache_core::event::Tier;
 use cache_core::source::Cause;
+use cache_core::testkit::deaf::Deaf;
 use cache_core::testkit::fleet::{Fleet, until_trusted};
 use cache_core::testkit::logs::Logs;
 use cache_core::tier::redis::{Deployment, RedisRemote};
 use cache_core::wire::codec::Bincode;
-use cache_core::wire::invalidation::{Content, Message};
 use cache_core::{Cache, Domain, Lookup, Name, Policy, Role};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +31,7 @@ async fn holder(world: &World) -> (Arc<Domain>, Cache<u64>, Arc<AtomicBool>) {
     let bus = NatsBus::connect(&world.nats.url(), "cacheaside", &name).await;
     let deaf = Arc::<AtomicBool>::default();
     let bus = Deaf {
-        inner: bus.expect("NATS is up"),
+        inner: Arc::new(bus.expect("NATS is up")),
         deaf: deaf.clone(),
     };
     let remote = Arc::new(remote.expect("Redis is up"));
@@ -137,52 +134,4 @@ async fn many_are_looked_at_and_nothing_is_violated() {
     assert!(nines.await > 0.0);
     running.stop().await;
     assert_eq!(logs.errors(), Vec::<String>::new());
-}
-
-/// A bus whose ear may miss what announcements are about, and still hear their numbers.
-#[derive(Debug)]
-struct Deaf {
-    inner: NatsBus,
-    deaf: Arc<AtomicBool>,
-}
-
-#[derive(Debug)]
-struct DeafEar {
-    inner: Box<dyn Subscription>,
-    deaf: Arc<AtomicBool>,
-}
-
-#[async_trait]
-impl Bus for Deaf {
-    async fn publish(&self, message: Bytes) -> Result<(), BusError> {
-        self.inner.publish(message).await
-    }
-
-    async fn subscribe(&self) -> Result<Box<dyn Subscription>, BusError> {
-        Ok(Box::new(DeafEar {
-            inner: self.inner.subscribe().await?,
-            deaf: self.deaf.clone(),
-        }))
-    }
-}
-
-#[async_trait]
-impl Subscription for DeafEar {
-    async fn next(&mut self) -> Option<Heard> {
-        let heard = self.inner.next().await?;
-        let Heard::Message(bytes) = &heard else {
-            return Some(heard);
-        };
-        let mut message = Message::decode(bytes).expect("a message");
-        if let Content::Invalidate(all) = &mut message.content
-            && self.deaf.load(Ordering::SeqCst)
-        {
-            all.clear();
-        }
-        Some(Heard::Message(message.encode().expect("it was small")))
-    }
-
-    async fn ping(&mut self, nonce: u64) -> Result<(), BusError> {
-        self.inner.ping(nonce).await
-    }
 }

@@ -2,22 +2,20 @@
 //! what it leaves alone.
 
 use crate::world::{World, bucket_of, name, until, update, users};
-use async_trait::async_trait;
-use bytes::Bytes;
+use cache_core::bus::Bus;
 use cache_core::bus::memory::MemoryBus;
-use cache_core::bus::{Bus, BusError, Heard, Subscription};
 use cache_core::clock::{Clock, Tick};
 use cache_core::coherence::announce::{Announced, Change};
 use cache_core::event::Tier;
 use cache_core::metrics::Metrics as DomainMetrics;
 use cache_core::source::Cause;
+use cache_core::testkit::deaf::Deaf;
 use cache_core::testkit::fleet::{Fleet, until_trusted};
 use cache_core::testkit::logs::Logs;
 use cache_core::testkit::until::pace;
 use cache_core::tier::memory::MemoryRemote;
 use cache_core::tier::{Record, Remote};
 use cache_core::wire::codec::Bincode;
-use cache_core::wire::invalidation::{Content, Message};
 use cache_core::{Cache, Domain, Key, Lookup, Policy, Position, Role};
 use invalidator::inspect::InspectorSettings;
 use invalidator::inspect::inspector::Inspector;
@@ -26,7 +24,7 @@ use invalidator::metrics::Metrics;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -183,12 +181,12 @@ async fn an_l1_that_did_not_hear_is_told_drops_it_and_is_reported() {
     let (clock, inner) = (clock(), Arc::new(MemoryBus::new()));
     let remote = Arc::new(MemoryRemote::new(clock.clone()));
     let world = Inspected::start(Fleet::over(remote, inner.clone(), clock)).await;
-    let bus = Arc::new(Muffled {
+    let bus = Arc::new(Deaf {
         inner,
-        muffles: Arc::default(),
+        deaf: Arc::default(),
     });
     let (_domain, cache) = world.holder(bus.clone()).await;
-    bus.muffles.store(true, Ordering::SeqCst);
+    bus.deaf.store(true, Ordering::SeqCst);
     world.announce(KEY, 9).await;
     pace(Duration::from_millis(500)).await;
     assert!(in_l1(&cache).await, "it knows nothing of it");
@@ -289,53 +287,4 @@ async fn what_l2_has_not_taken_is_not_looked_at_yet() {
     running.stop().await;
     let offsets: Vec<_> = samples.take().map(|one| one.position.offset).collect();
     assert_eq!(offsets, [10], "each target once, at its highest");
-}
-
-/// A bus that lets every message through, and may empty the announcements in it: a
-/// process that hears all numbers, and still not what they are about.
-#[derive(Debug)]
-struct Muffled {
-    inner: Arc<MemoryBus>,
-    muffles: Arc<AtomicBool>,
-}
-
-#[derive(Debug)]
-struct MuffledEar {
-    inner: Box<dyn Subscription>,
-    muffles: Arc<AtomicBool>,
-}
-
-#[async_trait]
-impl Bus for Muffled {
-    async fn publish(&self, message: Bytes) -> Result<(), BusError> {
-        self.inner.publish(message).await
-    }
-
-    async fn subscribe(&self) -> Result<Box<dyn Subscription>, BusError> {
-        Ok(Box::new(MuffledEar {
-            inner: self.inner.subscribe().await?,
-            muffles: self.muffles.clone(),
-        }))
-    }
-}
-
-#[async_trait]
-impl Subscription for MuffledEar {
-    async fn next(&mut self) -> Option<Heard> {
-        let heard = self.inner.next().await?;
-        let Heard::Message(bytes) = &heard else {
-            return Some(heard);
-        };
-        let mut message = Message::decode(bytes).expect("a message");
-        if let Content::Invalidate(all) = &mut message.content
-            && self.muffles.load(Ordering::SeqCst)
-        {
-            all.clear();
-        }
-        Some(Heard::Message(message.encode().expect("it was small")))
-    }
-
-    async fn ping(&mut self, nonce: u64) -> Result<(), BusError> {
-        self.inner.ping(nonce).await
-    }
 }
