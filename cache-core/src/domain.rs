@@ -84,6 +84,7 @@ pub struct Domain {
     voice: Arc<Voice>,
     violations: broadcast::Sender<Violation>,
     done: watch::Sender<Option<Done>>,
+    timing: Timing,
     retries: Retries,
     behind: mpsc::Sender<Bucket>,
     being_mended: Arc<Mutex<HashSet<Bucket>>>,
@@ -134,6 +135,7 @@ impl Domain {
             voice,
             violations: broadcast::Sender::new(UNTOLD_MAX),
             done: watch::Sender::new(None),
+            timing: parts.timing,
             retries,
             behind,
             being_mended: Arc::default(),
@@ -363,6 +365,11 @@ impl Domain {
     /// The door for changes that go out.
     pub fn announcer(&self) -> &Arc<Announcer> {
         &self.announcer
+    }
+
+    /// How often signs of life are sent, and how long one is believed.
+    pub fn timing(&self) -> Timing {
+        self.timing
     }
 
     /// This process's voice on the bus.

@@ -1,6 +1,7 @@
 //! Everything that happens, as one closed type: logs and counters hear the same.
 
-use crate::model::key::{Bucket, Name};
+use crate::model::key::{Bucket, KeyHash, Name};
+use crate::model::position::Position;
 use crate::model::second_look::SecondLook;
 use std::fmt;
 use std::time::Duration;
@@ -106,6 +107,19 @@ pub enum Event<'a> {
         /// What was found.
         found: Found,
     },
+    /// A hit was compared with the source.
+    Shadow {
+        /// The cache.
+        cache: CacheId,
+        /// What the comparison found.
+        outcome: ShadowOutcome,
+        /// The key.
+        key: KeyHash,
+        /// The tier that had answered.
+        tier: Tier,
+        /// The as-of of the answer.
+        as_of: Position,
+    },
     /// A read of L2 was refused, because its bucket is behind what was heard.
     BucketBehind {
         /// The bucket.
@@ -177,6 +191,23 @@ pub enum LeaseOutcome {
     Lost,
     /// It was given back.
     Released,
+}
+
+/// What the comparison of a hit with the source found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShadowOutcome {
+    /// The same content.
+    Agreed,
+    /// Other content, but the entry was gone soon after: its invalidation was on the way.
+    Lag,
+    /// Other content, and the entry was still served long after. A change came without an
+    /// event, or an event without effect.
+    Wrong,
+    /// Nobody can say: the load failed or read something older, or nobody vouches for the
+    /// entry.
+    Unknown,
+    /// Not compared: too many loads or comparisons were running.
+    Skipped,
 }
 
 /// What an invalidation hit.

@@ -125,6 +125,10 @@ impl Metrics {
                 coalesced: registry.family("coalesced", "Reads that shared another's load"),
                 leases: registry.family("leases", "Leases asked for and ended, by outcome"),
                 puts: registry.family("puts", "Values stored, by tier"),
+                shadow: registry.family(
+                    "shadow",
+                    "Hits compared with the source in the background, by what was found",
+                ),
                 codec_errors: registry.family(
                     "codec_errors",
                     "Bytes in L2 that were not a value of the cache; each counted as a miss",
@@ -210,6 +214,7 @@ impl Observer for Metrics {
             | Event::Coalesced { cache }
             | Event::Lease { cache, .. }
             | Event::Put { cache, .. }
+            | Event::Shadow { cache, .. }
             | Event::Undecodable { cache, .. } => {
                 if let Some(series) = self.cache(cache) {
                     series.observe(event);

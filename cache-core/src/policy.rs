@@ -10,6 +10,9 @@ pub const VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 // A decoder accepts whatever a policy can allow.
 const _: () = assert!(VALUE_BYTES_MAX <= crate::wire::codec::DECODE_BYTES_MAX);
 
+/// All hits, for [`Policy::shadow_per_million`].
+pub(crate) const MILLION: u32 = 1_000_000;
+
 /// What a value set without a lease is worth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnleasedSet {
@@ -45,6 +48,9 @@ pub struct Policy {
     pub wait: Duration,
     /// What a value set without a lease is worth.
     pub unleased_set: UnleasedSet,
+    /// Of a million hits of calls that bring a loader, how many are compared with the
+    /// source in the background: 0. Each costs a load.
+    pub shadow_per_million: u32,
 }
 
 impl Policy {
@@ -70,6 +76,7 @@ impl Policy {
             lease: Duration::from_secs(10),
             wait: Duration::from_secs(1),
             unleased_set: UnleasedSet::default(),
+            shadow_per_million: 0,
         })
     }
 
@@ -107,6 +114,10 @@ impl Policy {
             (
                 self.lease > self.load_timeout,
                 "a lease lasts longer than a load may take",
+            ),
+            (
+                self.shadow_per_million <= MILLION,
+                "of a million hits, at most a million are compared",
             ),
             (
                 self.lease < crate::tier::MARK_KEEP,

@@ -1,6 +1,6 @@
 //! The series of one cache, and how series are named and registered.
 
-use crate::event::{Answer, Event, LeaseOutcome, LoadOutcome, Tier};
+use crate::event::{Answer, Event, LeaseOutcome, LoadOutcome, ShadowOutcome, Tier};
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -32,7 +32,12 @@ pub(crate) struct Families {
     pub(crate) leases: Family<Labels<2>, Counter>,
     pub(crate) puts: Family<Labels<2>, Counter>,
     pub(crate) codec_errors: Family<Labels<1>, Counter>,
+    pub(crate) shadow: Family<Labels<2>, Counter>,
 }
+
+/// What is logged of a hit that was wrong.
+const NOT_THE_SOURCES: &str = "a hit was not what the source has, and no invalidation ended \
+    it: look for a writer without an event, or for a rule that misses this key";
 
 /// The series of one cache, looked up once.
 #[derive(Debug)]
@@ -44,6 +49,7 @@ pub(crate) struct CacheSeries {
     pub(crate) leases: [Counter; 6],
     pub(crate) puts: [Counter; 2],
     pub(crate) codec_errors: Counter,
+    pub(crate) shadow: [Counter; 5],
 }
 
 const GETS: [(&str, &str); 6] = [
@@ -63,6 +69,8 @@ const LEASES: [&str; 6] = [
     "expired",
     "released",
 ];
+
+const SHADOW: [&str; 5] = ["agreed", "lag", "wrong", "unknown", "skipped"];
 
 /// Names and registers series, all under one prefix.
 pub(crate) struct Registration<'r>(pub(crate) &'r mut Registry);
@@ -132,6 +140,8 @@ impl CacheSeries {
                 .map(|outcome| pick(&families.leases, [("cache", cache), ("outcome", outcome)])),
             puts: ["l1", "l2"].map(|tier| pick(&families.puts, [("cache", cache), ("tier", tier)])),
             codec_errors: families.codec_errors.get_or_create(&of_cache()).clone(),
+            shadow: SHADOW
+                .map(|outcome| pick(&families.shadow, [("cache", cache), ("outcome", outcome)])),
         }
     }
 
@@ -158,6 +168,19 @@ impl CacheSeries {
                 self.codec_errors.inc();
                 tracing::debug!(why, "bytes in L2 are not a value of the cache");
             }
+            Event::Shadow {
+                outcome,
+                key,
+                tier,
+                as_of,
+                ..
+            } => {
+                self.shadow[shadow_index(outcome)].inc();
+                if outcome == ShadowOutcome::Wrong {
+                    let key = format_args!("{:016x}", key.0);
+                    tracing::error!(%key, %tier, %as_of, "{NOT_THE_SOURCES}");
+                }
+            }
             _ => {}
         }
     }
@@ -171,6 +194,16 @@ fn get_index(tier: Tier, answer: Answer) -> usize {
         (Tier::L1, Answer::Negative) => 1,
         (Tier::L2, Answer::Hit) => 2,
         (Tier::L2, Answer::Negative) => 3,
+    }
+}
+
+fn shadow_index(outcome: ShadowOutcome) -> usize {
+    match outcome {
+        ShadowOutcome::Agreed => 0,
+        ShadowOutcome::Lag => 1,
+        ShadowOutcome::Wrong => 2,
+        ShadowOutcome::Unknown => 3,
+        ShadowOutcome::Skipped => 4,
     }
 }
 

@@ -1,20 +1,13 @@
-//! The load itself: one per key per process, bounded in number and time, safe
-//! against a loader that panics and against callers that go away.
+//! Loads by flights: one per key per process, safe against callers that go away.
 
-use super::probe::{Grant, Probe};
+use super::probe::Probe;
+use super::run::Load;
 use super::{Ask, Attempt, Flown, Served, Tiers};
-use crate::error::{Error, Kind};
-use crate::event::{Event, LoadOutcome, Tier};
+use crate::error::Kind;
+use crate::event::{Event, Tier};
 use crate::flight::single::{Lead, Part};
 use crate::model::key::Key;
-use crate::source::{Cause, Loaded, Wanted};
-use futures_util::future::BoxFuture;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio_util::task::AbortOnDropHandle;
-
-/// A load that can be run once.
-pub type Load<V> = Box<dyn FnOnce(Wanted) -> BoxFuture<'static, Result<Loaded<V>, Cause>> + Send>;
 
 impl<V: Send + Sync + 'static> Tiers<V> {
     /// Answers from the tiers, or loads.
@@ -28,7 +21,12 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         load: Load<V>,
     ) -> Flown<V> {
         let flown = match self.look(self.space.hash(key), key.bytes(), ask.at_least) {
-            Some(served) => Ok(served),
+            Some(served) => {
+                if self.sample.draws() {
+                    self.compare(self.attempt(key), &served, load);
+                }
+                Ok(served)
+            }
             None => self.fly(key, ask, load).await,
         };
         self.answered(&flown);
@@ -89,70 +87,32 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         // 3. B comes to join, finds no flight, and leads a second one
         let flown = match self.look(attempt.hash, &attempt.key, ask.at_least) {
             Some(served) => Ok(served),
-            None => self.probe_or_load(&attempt, &ask, load).await,
+            None => self.probe_or_load(attempt, &ask, load).await,
         };
         lead.finish(flown);
     }
 
-    async fn probe_or_load(&self, attempt: &Attempt, ask: &Ask, load: Load<V>) -> Flown<V> {
-        let grant = match self.probe(attempt, ask).await {
-            Probe::Found(served) => return Ok(served),
+    async fn probe_or_load(
+        self: &Arc<Self>,
+        attempt: Attempt,
+        ask: &Ask,
+        load: Load<V>,
+    ) -> Flown<V> {
+        let grant = match self.probe(&attempt, ask).await {
+            Probe::Found(served) => {
+                if self.sample.draws() {
+                    self.compare(attempt, &served, load);
+                }
+                return Ok(served);
+            }
             Probe::Granted(grant) => Some(grant),
             Probe::Busy(_) | Probe::NoLease => None,
         };
-        let loaded = self.run_load(attempt, ask, grant.as_ref(), load).await?;
-        let (held, _) = self.offer(attempt, grant, loaded, None).await?;
+        let loaded = self.run_load(&attempt, ask, grant.as_ref(), load).await?;
+        let (held, _) = self.offer(&attempt, grant, loaded, None).await?;
         Ok(Served {
             held,
             tier: Tier::None,
         })
-    }
-
-    /// Runs a load within the limits of the policy.
-    async fn run_load(
-        &self,
-        attempt: &Attempt,
-        ask: &Ask,
-        grant: Option<&Grant>,
-        load: Load<V>,
-    ) -> Result<Loaded<V>, Error> {
-        let at_least = ask.at_least.max(self.reach(attempt, grant));
-        let clock = self.domain.clock();
-        let began = clock.now();
-        let turn = tokio::time::timeout(self.policy.load_queue, self.loads.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
-            self.loaded(LoadOutcome::Shed, clock.now().since(began));
-            return Err(self.load_error(Kind::Overloaded));
-        };
-        let began = clock.now();
-        let wanted = Wanted::new(attempt.key.clone(), at_least);
-        // On a task of its own, so that a panic stays there.
-        let running = AbortOnDropHandle::new(tokio::spawn(load(wanted)));
-        let result = match tokio::time::timeout(self.policy.load_timeout, running).await {
-            Err(_) => Err(self.load_error(Kind::LoadTimeout)),
-            Ok(Err(_)) => Err(self.load_error(Kind::LoadPanicked)),
-            Ok(Ok(Err(cause))) => Err(self.load_error(Kind::LoadFailed).because(cause)),
-            Ok(Ok(Ok(loaded))) => Ok(loaded),
-        };
-        let outcome = match &result {
-            Ok(loaded) if loaded.value.is_some() => LoadOutcome::Found,
-            Ok(_) => LoadOutcome::Absent,
-            Err(error) if error.kind() == Kind::LoadTimeout => LoadOutcome::Timeout,
-            Err(_) => LoadOutcome::Failed,
-        };
-        self.loaded(outcome, clock.now().since(began));
-        result
-    }
-
-    fn loaded(&self, outcome: LoadOutcome, took: Duration) {
-        self.observe(Event::Load {
-            cache: self.id,
-            outcome,
-            took,
-        });
-    }
-
-    fn load_error(&self, kind: Kind) -> Error {
-        Error::new(kind, "loading a value", self.policy.name.as_str())
     }
 }

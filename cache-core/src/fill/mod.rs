@@ -8,6 +8,8 @@
 pub mod load;
 pub mod offer;
 pub mod probe;
+pub mod run;
+pub mod shadow;
 
 use crate::domain::Domain;
 use crate::error::Error;
@@ -19,6 +21,7 @@ use crate::model::key::{Address, Key, KeyHash, KeySpace};
 use crate::model::position::Position;
 use crate::model::tag::Tag;
 use crate::policy::Policy;
+use crate::random::Sample;
 use crate::tier::l1::{Drops, Held, L1, Look, weight};
 use crate::tier::tags::TagFloors;
 use crate::wire::codec::Codec;
@@ -50,6 +53,7 @@ pub struct Tiers<V> {
     pub(crate) codec: Arc<dyn Codec<V>>,
     pub(crate) flights: Arc<Flights<Flown<V>>>,
     pub(crate) loads: Semaphore,
+    pub(crate) sample: Sample,
 }
 
 /// What was taken before the first outside read of one caller.
@@ -96,6 +100,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let tiers = Arc::new(Self {
             id: domain.observer().register(&policy.name),
             loads: Semaphore::new(policy.loads_max),
+            sample: Sample::new(policy.shadow_per_million, domain.random().next()),
             domain,
             policy,
             space,

@@ -47,7 +47,7 @@ pub(crate) struct Grant {
 }
 
 /// What a reading is worth.
-enum Worth<V> {
+pub(crate) enum Worth<V> {
     Good(Arc<Held<V>>),
     /// Nothing usable; a value with this as-of was turned down.
     Nothing(Option<Position>),
@@ -92,7 +92,8 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         }
     }
 
-    async fn examine(&self, attempt: &Attempt, ask: &Ask, reading: Reading) -> Worth<V> {
+    /// What a reading is worth to a reader; it changes nothing in L2 and in L1.
+    pub(crate) async fn examine(&self, attempt: &Attempt, ask: &Ask, reading: Reading) -> Worth<V> {
         let bucket = attempt.address.bucket;
         let Some(watermark) = reading.watermark else {
             self.behind(bucket);

@@ -2,9 +2,9 @@
 
 use crate::error::Error;
 use crate::event::{Event, Tier};
-use crate::fill::load::Load;
 use crate::fill::offer::FillOutcome;
 use crate::fill::probe::{Grant, Probe};
+use crate::fill::run::Load;
 use crate::fill::{Ask, Attempt, Flown, Served, Tiers};
 use crate::flight::single::{Follow, Lead, Part};
 use crate::model::key::Key;

@@ -10,3 +10,4 @@ mod inspect;
 mod losses;
 mod paths;
 mod replica;
+mod shadow;
