@@ -124,6 +124,7 @@ impl App {
         let admin = tokio::spawn(admin);
         let puller = Puller::new(self.source.clone()).await?;
         let pipeline = self.pipeline();
+        let give_up = pipeline.give_up();
         // The loop ends when it is asked to, or when watching shows that it must.
         let end = stop.child_token();
         let watching = async {
@@ -132,6 +133,9 @@ impl App {
                 () = end.cancelled() => None,
             };
             *self.not_ready.write() = Some("draining");
+            if error.is_some() {
+                give_up.cancel();
+            }
             end.cancel();
             error.map_or(Ok(()), Err)
         };

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How many batches are announced at once. While they are, the next one gathers.
@@ -56,6 +56,7 @@ pub struct Pipeline {
     settings: PipelineSettings,
     permits: Arc<Semaphore>,
     slots: Arc<Semaphore>,
+    give_up: CancellationToken,
 }
 
 /// Events that were taken together, with their share of the limits.
@@ -73,12 +74,20 @@ impl Pipeline {
             outbox: Arc::new(outbox),
             permits: Arc::new(Semaphore::new(settings.in_flight_max)),
             slots: Arc::new(Semaphore::new(BATCHES_MAX)),
+            give_up: CancellationToken::new(),
             settings,
         }
     }
 
+    /// Cancelled, it gives back to the stream at once what is in flight at the end. For
+    /// an end after which nothing can be finished: where the stream does not go on, L2
+    /// may have begun the next epoch, and nobody beats in this one.
+    pub fn give_up(&self) -> CancellationToken {
+        self.give_up.clone()
+    }
+
     /// Runs until `stop`, then finishes what is in flight. What is not finished by
-    /// the drain deadline is given back to the stream.
+    /// the drain deadline is given back to the stream; everything, if the stream fails.
     ///
     /// # Errors
     /// The stream's, when no patience mends it.
@@ -87,14 +96,13 @@ impl Pipeline {
         mut deliveries: Box<dyn Deliveries>,
         stop: CancellationToken,
     ) -> Result<(), Error> {
-        let give_up = CancellationToken::new();
         // Unbounded, because every event in it holds one of the permits.
         let (to_late, incoming) = mpsc::unbounded_channel();
         let late = late::run(
             self.outbox.clone(),
             incoming,
             self.settings.ack_wait,
-            give_up.clone(),
+            self.give_up.clone(),
         );
         let late = tokio::spawn(late);
         let mut batches = JoinSet::new();
@@ -114,17 +122,15 @@ impl Pipeline {
         };
         deliveries.close().await;
         drop(to_late);
-        self.drain(batches, late, give_up).await;
+        if ended.is_err() {
+            self.give_up.cancel();
+        }
+        self.drain(batches, late).await;
         ended
     }
 
     /// Waits for what is in flight; gives back what takes too long.
-    async fn drain(
-        &self,
-        mut batches: JoinSet<()>,
-        late: JoinHandle<()>,
-        give_up: CancellationToken,
-    ) {
+    async fn drain(&self, mut batches: JoinSet<()>, late: JoinHandle<()>) {
         let finish = async {
             while let Some(finished) = batches.join_next().await {
                 finished.unwrap_or_else(crash);
@@ -132,8 +138,14 @@ impl Pipeline {
             late.await.unwrap_or_else(crash);
         };
         tokio::pin!(finish);
-        if timeout(self.settings.drain, &mut finish).await.is_err() {
-            give_up.cancel();
+        let is_finished = tokio::select! {
+            biased;
+            () = &mut finish => true,
+            () = self.give_up.cancelled() => false,
+            () = sleep(self.settings.drain) => false,
+        };
+        if !is_finished {
+            self.give_up.cancel();
             // Whatever is left after this comes again when its patience is over.
             let _ = timeout(GIVE_BACK_TIME, &mut finish).await;
         }

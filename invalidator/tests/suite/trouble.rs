@@ -6,6 +6,7 @@ use crate::world::{World, bucket_of, update};
 use cache_core::model::key::Bucket;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
 async fn a_sick_shard_holds_up_nobody_but_its_own_keys() {
@@ -182,6 +183,21 @@ async fn the_end_finishes_what_can_be_finished_and_gives_back_the_rest() {
     .await;
     next.stop().await;
     assert_eq!(world.floor("user:1").await, Some(sick));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_after_which_nothing_can_be_finished_waits_for_nothing() {
+    let world = World::new();
+    let running = world.start();
+    world.remote.lose([bucket_of("user:1")]);
+    let sick = world.stream.publish(update(1));
+    until("it is taken", async || world.stream.due().is_empty()).await;
+    let asked = Instant::now();
+    running.give_up.cancel();
+    running.stop().await;
+    assert_eq!(world.stream.due(), [sick], "for the next epoch, at once");
+    let took = asked.elapsed();
+    assert!(took < world.settings.drain / 2, "it drained for {took:?}");
 }
 
 #[tokio::test]

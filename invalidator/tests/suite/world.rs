@@ -64,6 +64,7 @@ pub(crate) struct World {
 /// A pipeline that runs.
 pub(crate) struct Running {
     pub(crate) stop: CancellationToken,
+    pub(crate) give_up: CancellationToken,
     pub(crate) task: JoinHandle<Result<(), Error>>,
 }
 
@@ -129,6 +130,7 @@ impl World {
         let pipeline = Pipeline::new(rules, outbox, self.settings);
         let deliveries = Box::new(self.stream.clone());
         Running {
+            give_up: pipeline.give_up(),
             task: tokio::spawn(pipeline.run(deliveries, stop.clone())),
             stop,
         }
