@@ -19,12 +19,19 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Writes its files into `folder` and starts it; ready on return.
-    pub(crate) async fn start(folder: &Path, number: usize, places: &Places, rules: &str) -> Self {
+    /// Writes its files into `folder` and starts it, with `more` of a configuration than
+    /// the places; ready on return.
+    pub(crate) async fn start(
+        folder: &Path,
+        number: usize,
+        places: &Places,
+        rules: &str,
+        more: &str,
+    ) -> Self {
         let admin = free_address().await;
         let urls: Vec<_> = places.redis.iter().map(|url| format!("{url:?}")).collect();
         let config = format!(
-            "[l2]\nkind = \"cluster\"\nurls = [{}]\n[bus]\nurl = \"{}\"\n[admin]\naddress = \"{admin}\"\n",
+            "[l2]\nkind = \"cluster\"\nurls = [{}]\n[bus]\nurl = \"{}\"\n[admin]\naddress = \"{admin}\"\n{more}",
             urls.join(", "),
             places.nats,
         );

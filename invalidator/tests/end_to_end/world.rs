@@ -68,7 +68,7 @@ impl World {
         rows::create(&client, ROWS).await;
         for number in 0..invalidators {
             let places = world.places();
-            let service = Service::start(world.folder.path(), number, &places, RULES).await;
+            let service = Service::start(world.folder.path(), number, &places, RULES, "").await;
             world.invalidators.push(service);
         }
         world

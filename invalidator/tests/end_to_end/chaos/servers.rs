@@ -96,7 +96,7 @@ impl Servers {
         let mut invalidators = self.invalidators.lock().await;
         while invalidators.len() < INVALIDATORS {
             let (folder, number) = (self.folder.path(), invalidators.len());
-            let service = Service::start(folder, number, &self.places(), &rules(epoch)).await;
+            let service = Service::start(folder, number, &self.places(), &rules(epoch), "").await;
             invalidators.push(service);
         }
     }
