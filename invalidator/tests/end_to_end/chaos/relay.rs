@@ -11,6 +11,7 @@ use crate::rows::{self, wall_us};
 use async_nats::jetstream::{self, Context};
 use cache_core::testkit::servers::binary;
 use cache_core::testkit::until::pace;
+use futures_util::future::join_all;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,8 @@ use tokio_postgres::Client;
 const SLOT: &str = "relay";
 /// The most transactions that are published together.
 const BATCH: usize = 64;
+/// How long the stream's acknowledgement is waited for.
+const ACK_WAIT: Duration = Duration::from_secs(1);
 /// The pause before something is tried again.
 const PAUSE: Duration = Duration::from_millis(2);
 /// A transaction that touches this table restores the past: no log tells of it.
@@ -65,7 +68,8 @@ pub(crate) async fn start(primary: &str, nats: &str, book: Arc<Book>) -> Child {
             }
         }
     });
-    let context = jetstream::new(async_nats::connect(nats).await.expect("NATS is up"));
+    let mut context = jetstream::new(async_nats::connect(nats).await.expect("NATS is up"));
+    context.set_timeout(ACK_WAIT);
     tokio::spawn(carry(transactions, client, context, book));
     child
 }
@@ -120,12 +124,15 @@ async fn publish(context: &Context, changes: &[(i64, u64)], book: &Book) -> Opti
             let published = context.publish("cdc.public.users", event.into()).await;
             acknowledgements.push(published.ok());
         }
+        // Together: what a dying NATS took, it never acknowledges, and patience with one
+        // after the other would hold up the stream for longer than any fault.
+        let acknowledgements = acknowledgements.into_iter().map(async |one| match one {
+            Some(one) => one.await.ok(),
+            None => None,
+        });
+        let stored = join_all(acknowledgements).await;
         let mut failed = Vec::new();
-        for (change, acknowledgement) in left.into_iter().zip(acknowledgements) {
-            let stored = match acknowledgement {
-                Some(acknowledgement) => acknowledgement.await.ok(),
-                None => None,
-            };
+        for (change, stored) in left.into_iter().zip(stored) {
             match stored {
                 Some(stored) => {
                     book.stored(change.1, stored.sequence, wall_us());
