@@ -14,8 +14,8 @@ use cache_core::model::key::{Address, Bucket};
 use cache_core::model::position::Position;
 use cache_core::tier::memory::{Image, MemoryRemote};
 use cache_core::tier::{
-    Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Record, Remote, RemoteError,
-    Token,
+    Applied, Beat, Beaten, Filled, Invalidate, Known, Leased, Offer, Reading, Record, Remote,
+    RemoteError, Token,
 };
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -88,6 +88,17 @@ impl L2 {
             sky,
             oracle,
         }
+    }
+
+    /// Gives every bucket its watermark, as if it had been in use before.
+    pub(crate) fn begin(&self) {
+        let nothing = |bucket| Beat {
+            bucket,
+            seen: Position::ZERO,
+            known: Known::NOTHING,
+            doubted: false,
+        };
+        at_once(self.inner.beat(Bucket::all().map(nothing).collect()));
     }
 
     pub(crate) fn set(&self, shard: usize, state: Shard) {
@@ -175,7 +186,8 @@ impl L2 {
     }
 
     fn beat(&self, batch: Vec<Beat>) -> Answers<Beaten> {
-        for beat in &batch {
+        let is_looked_at = |beat: &&Beat| self.oracle.has_rows(beat.bucket);
+        for beat in batch.iter().filter(is_looked_at) {
             let floors = self.floors.lock();
             self.oracle.told(beat.bucket, beat.seen, |address| {
                 floors.get(address).copied().unwrap_or_default()

@@ -100,6 +100,8 @@ pub(crate) struct Weather {
     pub(crate) load_millis: u64,
     /// The share of loads that read from the replica.
     pub(crate) replica_loads: f64,
+    /// Whether nobody has used L2 before.
+    pub(crate) l2_is_new: bool,
     /// How many invalidators run.
     pub(crate) invalidators: usize,
     /// Whether writers invalidate by themselves, before the event.
@@ -139,6 +141,7 @@ impl Weather {
             replica_millis: millis(120),
             load_millis: millis(60),
             replica_loads: if dice.chance(0.5) { 0.0 } else { 0.4 },
+            l2_is_new: dice.chance(0.25),
             invalidators: dice.pick(1..3),
             writers_invalidate: dice.chance(0.3),
             faults,

@@ -98,6 +98,9 @@ impl World {
     }
 
     async fn live(self: &Arc<Self>) {
+        if !self.sky.weather.l2_is_new {
+            self.l2.begin();
+        }
         for process in 0..self.sky.weather.invalidators {
             let carrier = Carrier::start(self, MEMBERS + process).await;
             self.carriers.lock().push(carrier);
