@@ -3,6 +3,9 @@
 #[doc = include_str!("../docs/consistency.md")]
 pub mod consistency {}
 
+#[doc = include_str!("../docs/evidence.md")]
+pub mod evidence {}
+
 #[doc = include_str!("../docs/architecture.md")]
 pub mod architecture {}
 

@@ -127,7 +127,7 @@ impl Inspector {
         self.count_reports(1);
         if self.may_tell() {
             tracing::error!(
-                tier = "l1", %target, %position, look, ?age, %held, in_l2 = %history,
+                tier = "l1", invalidated = %target, %position, look, ?age, %held, in_l2 = %history,
                 "an L1 held what had been invalidated; it has dropped it"
             );
         }
@@ -186,7 +186,7 @@ impl Inspector {
         } = sample;
         let (look, age) = (look.word(), self.age(sample));
         tracing::error!(
-            tier = "l2", %target, %position, look, ?age, found = %sight, before = %history,
+            tier = "l2", invalidated = %target, %position, look, ?age, found = %sight, before = %history,
             "L2 held what had been invalidated; it is announced again"
         );
     }

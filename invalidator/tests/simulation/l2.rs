@@ -193,13 +193,14 @@ impl L2 {
                 floors.get(address).copied().unwrap_or_default()
             });
         }
-        let answers = at_once(self.inner.beat(batch.clone()));
-        for (beat, answer) in batch.iter().zip(&answers) {
+        let buckets: Vec<_> = batch.iter().map(|beat| beat.bucket).collect();
+        let answers = at_once(self.inner.beat(batch));
+        for (bucket, answer) in buckets.into_iter().zip(&answers) {
             if let Ok(Beaten::Raised(watermark)) = answer
-                && self.oracle.has_rows(beat.bucket)
+                && self.oracle.has_rows(bucket)
             {
                 self.oracle
-                    .say(|| format!("L2 raised {:?} to {}", beat.bucket, watermark.floor));
+                    .say(|| format!("L2 raised {bucket:?} to {}", watermark.floor));
             }
         }
         answers
@@ -289,37 +290,27 @@ impl Line {
         bucket: fn(&I) -> Bucket,
         effect: fn(&L2, Vec<I>) -> Answers<O>,
     ) -> Answers<O> {
-        let mut parts: [(Vec<usize>, Vec<I>); SHARDS] = Default::default();
-        let mut answers: Vec<_> = batch.iter().map(|_| Err(RemoteError::Timeout)).collect();
-        for (place, one) in batch.into_iter().enumerate() {
-            let (places, part) = &mut parts[shard_of(bucket(&one))];
-            places.push(place);
-            part.push(one);
+        let shards: Vec<_> = batch.iter().map(|one| shard_of(bucket(one))).collect();
+        let mut parts: [Vec<I>; SHARDS] = Default::default();
+        for (shard, one) in shards.iter().zip(batch) {
+            parts[*shard].push(one);
         }
         let requests = parts
             .into_iter()
             .enumerate()
-            .map(|(shard, (places, part))| {
-                let l2 = self.l2.clone();
-                async move {
-                    if part.is_empty() {
-                        return (places, Ok(Vec::new()));
-                    }
-                    (places, self.request(shard, move || effect(&l2, part)).await)
+            .map(|(shard, part)| async move {
+                let (count, l2) = (part.len(), self.l2.clone());
+                if count == 0 {
+                    return Vec::new();
                 }
+                let answers = self.request(shard, move || effect(&l2, part)).await;
+                let failed = |error: RemoteError| (0..count).map(|_| Err(error.clone())).collect();
+                answers.unwrap_or_else(failed)
             });
-        for (places, answer) in join_all(requests).await {
-            match answer {
-                Ok(part) => places
-                    .into_iter()
-                    .zip(part)
-                    .for_each(|(place, one)| answers[place] = one),
-                Err(error) => places
-                    .into_iter()
-                    .for_each(|place| answers[place] = Err(error.clone())),
-            }
-        }
-        answers
+        let answers = join_all(requests).await.into_iter();
+        let mut answers: Vec<_> = answers.map(Vec::into_iter).collect();
+        let answer = |shard: &usize| answers[*shard].next().expect("one answer each");
+        shards.iter().map(answer).collect()
     }
 }
 

@@ -2,8 +2,7 @@
 //! the shipping one, turn by turn in one run, so that a noisy machine is noisy to all.
 //!
 //! ```text
-//! COST_SECONDS=10 cargo test --release -p invalidator --test end_to_end -- \
-//!     --nocapture --exact cost::the_guards_cost_no_hits
+//! deploy/cost --seconds 10
 //! ```
 
 mod bare;
@@ -23,8 +22,8 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-/// The keys that are read and changed: more than the fence has generations.
-const KEYS: u64 = 100_000;
+/// The keys that are read and changed: nearly as many as the fence has generations.
+const KEYS: u64 = 50_000;
 /// The readers, so many that one which waits for L2 leaves the processor to others.
 const READERS: usize = 16;
 /// Reads between two looks at the clock.
@@ -33,7 +32,7 @@ const READS_AT_ONCE: u64 = 32;
 const CHANGES: u32 = 500;
 /// How long the source takes.
 const LOAD: Duration = Duration::from_millis(1);
-/// How often each side has its turn.
+/// How often each side has its turn, where times are compared.
 const ROUNDS: usize = 3;
 /// The share of its hits in L1 that the guards may cost.
 const HITS_LOST_MAX: f64 = 0.02;
@@ -71,7 +70,7 @@ impl Ground {
         Service::start(folder, 0, &self.world.places(), RULES, &inspector).await
     }
 
-    /// One turn: a time to become warm, and a time that counts.
+    /// One turn: every key once, to become warm, and then a time that counts.
     async fn turn(&self, side: &Side, span: Duration) -> Reads {
         let places = self.world.places();
         let (reader, service) = match side {
@@ -85,11 +84,10 @@ impl Ground {
                 (reader, Some(service))
             }
         };
-        let warm = self.read(&reader, span / 2);
+        self.warm(&reader).await;
         let changing = self.change();
         tokio::pin!(changing);
         let reads = async {
-            warm.await;
             let before = self.loads.load(Ordering::Relaxed);
             let mut reads = self.read(&reader, span).await;
             reads.loads = self.loads.load(Ordering::Relaxed) - before;
@@ -104,6 +102,20 @@ impl Ground {
             service.kill().await;
         }
         reads
+    }
+
+    /// Reads every key once.
+    async fn warm(&self, reader: &Reader) {
+        let mut readers = JoinSet::new();
+        for first in 0..READERS as u64 {
+            let (reader, loads) = (reader.clone(), self.loads.clone());
+            readers.spawn(async move {
+                for key in (first..KEYS).step_by(READERS) {
+                    reader.read(key, &loads).await;
+                }
+            });
+        }
+        readers.join_all().await;
     }
 
     /// Reads for a while, as fast as it goes.
@@ -151,11 +163,14 @@ async fn load(loads: &AtomicU64) -> u64 {
     7
 }
 
-/// How long a turn is: short in a test run, where only the hits are compared.
-fn span() -> Duration {
+/// How many rounds, and how long a turn is: in a test run only the hits are compared.
+fn course() -> (usize, Duration) {
     let text = std::env::var("COST_SECONDS").ok();
     let seconds = text.map(|text| text.parse().expect("a number of seconds"));
-    Duration::from_secs(seconds.unwrap_or(1))
+    match seconds {
+        Some(seconds) => (ROUNDS, Duration::from_secs(seconds)),
+        None => (1, Duration::from_secs(1)),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -163,12 +178,13 @@ async fn the_guards_cost_no_hits() {
     let _alone = ALONE.lock().await;
     let ground = Ground::new().await;
     let mut sums = [Reads::default(); side::SIDES.len()];
-    for round in 0..ROUNDS {
+    let (rounds, span) = course();
+    for round in 0..rounds {
         for place in 0..sums.len() {
             // Whoever comes first finds the machine otherwise than who comes last.
             let at = (round + place) % sums.len();
             let (_, side) = &side::SIDES[at];
-            sums[at] = sums[at].plus(&ground.turn(side, span()).await);
+            sums[at] = sums[at].plus(&ground.turn(side, span).await);
         }
     }
     let [bare, ..] = sums;
