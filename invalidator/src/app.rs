@@ -85,8 +85,8 @@ impl App {
         let watermarks = recall::watermarks(&domain).await?;
         // In this order: others go on meanwhile, and L2 is never ahead of a stream
         // that is looked at later.
-        let last = source.backlog().await?.last;
-        let epoch = epoch_after(&rules.source, highest(&watermarks), last);
+        let now = source.backlog().await?;
+        let epoch = epoch_after(&rules.source, highest(&watermarks), &now);
         if epoch > rules.source.epoch {
             let configured = rules.source.epoch;
             tracing::warn!(epoch, configured, "an epoch later than that of the file");

@@ -8,7 +8,8 @@
 //! ```toml
 //! [source]
 //! stream = "CDC"
-//! durable = "invalidator"      # the place in the stream that all instances share
+//! durable = "invalidator"      # the place in the stream that all instances share;
+//!                              # another one begins the next epoch
 //! filter = "cdc.public.>"      # only these subjects; default: all of the stream
 //! create_stream = false        # make the stream if it is not there
 //! subjects = ["cdc.>"]         # of a stream made here

@@ -265,17 +265,23 @@ impl Past for Source {
     }
 }
 
-/// The epoch in which events of a stream that ends at `last` go on. `heard` is the
-/// highest position in L2.
+/// The epoch in which events go on. `heard` is the highest position in L2, and `now` how
+/// far the stream and its consumer were when that had been read.
 ///
 /// It is L2's, if another instance has raised it meanwhile. And if L2 has applied what
 /// the stream does not have, the stream was made anew or lost its end, as after a power
 /// failure, and gives the same places to other events. L2 would take those for old, so
 /// it is the next one: every value from before is refused.
-pub fn epoch_after(settings: &SourceSettings, heard: Position, last: u64) -> u32 {
+///
+/// So it is if the consumer was never given an event, though L2 has heard of some. A
+/// consumer dies with its stream, and a stream made anew may have grown past L2 by the
+/// time somebody looks. A consumer that was deleted alone, or goes by another name, looks
+/// the same; then the cache is cold without need.
+pub fn epoch_after(settings: &SourceSettings, heard: Position, now: &Backlog) -> u32 {
     let epoch = settings.epoch.max(heard.epoch);
-    let ahead = heard.epoch == epoch && heard.offset > last;
-    epoch.saturating_add(u32::from(ahead))
+    let is_of_it = heard.epoch == epoch && heard.offset > 0;
+    let goes_on = heard.offset <= now.last && now.given > 0;
+    epoch.saturating_add(u32::from(is_of_it && !goes_on))
 }
 
 /// The consumer, unless it waits for places that its stream has lost: then a new one,
@@ -382,7 +388,7 @@ async fn open_consumer(stream: &Stream, settings: &SourceSettings) -> Result<Pul
 mod tests {
     use super::*;
 
-    fn epoch_after(own: u32, heard: (u32, u64), last: u64) -> u32 {
+    fn epoch_after(own: u32, heard: (u32, u64), (given, last): (u64, u64)) -> u32 {
         let settings = SourceSettings {
             stream: "CDC".to_owned(),
             durable: "invalidator".to_owned(),
@@ -394,16 +400,27 @@ mod tests {
             ack_wait: Duration::from_secs(1),
             attempts_max: 2,
         };
-        super::epoch_after(&settings, Position::new(heard.0, heard.1, 0), last)
+        let now = Backlog {
+            pending: last - given,
+            ack_pending: 0,
+            given,
+            done: given,
+            first: 1,
+            last,
+        };
+        super::epoch_after(&settings, Position::new(heard.0, heard.1, 0), &now)
     }
 
     #[test]
     fn a_stream_that_goes_on_stays_in_its_epoch_and_one_that_does_not_begins_the_next() {
-        assert_eq!(epoch_after(0, (0, 0), 0), 0, "both are new");
-        assert_eq!(epoch_after(0, (0, 7), 7), 0);
-        assert_eq!(epoch_after(0, (0, 7), 6), 1, "the stream lost its end");
-        assert_eq!(epoch_after(0, (3, 7), 9), 3, "another instance raised it");
-        assert_eq!(epoch_after(0, (3, 7), 6), 4);
-        assert_eq!(epoch_after(5, (3, 7), 6), 5, "raised by hand");
+        assert_eq!(epoch_after(0, (0, 0), (0, 0)), 0, "both are new");
+        assert_eq!(epoch_after(0, (0, 0), (0, 5)), 0, "L2 has heard of nothing");
+        assert_eq!(epoch_after(0, (0, 7), (7, 7)), 0);
+        assert_eq!(epoch_after(0, (0, 7), (6, 6)), 1, "the stream lost its end");
+        assert_eq!(epoch_after(0, (0, 7), (0, 9)), 1, "it is new");
+        assert_eq!(epoch_after(0, (3, 7), (9, 9)), 3, "by another instance");
+        assert_eq!(epoch_after(0, (3, 0), (0, 9)), 3, "and has not begun");
+        assert_eq!(epoch_after(0, (3, 7), (6, 6)), 4);
+        assert_eq!(epoch_after(5, (3, 7), (6, 6)), 5, "raised by hand");
     }
 }

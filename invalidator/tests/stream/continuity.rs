@@ -74,6 +74,20 @@ async fn a_stream_made_anew_while_nobody_looked_begins_the_next_epoch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_made_anew_that_has_outgrown_l2_begins_the_next_epoch() {
+    let world = World::start().await;
+    let running = world.live(RULES).await;
+    world.publish(&[update(1)]).await;
+    until("the first is done", || world.all_done()).await;
+    running.stop().await;
+    make_anew(&world).await;
+    world.publish(&[update(1), update(1), update(1)]).await;
+    let running = world.live(RULES).await;
+    until("all are done", async || world.floor(1).await == (1, 3)).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_instances_agree_on_one_epoch() {
     let world = World::start().await;
     let both = [world.live(RULES).await, world.live(RULES).await];
