@@ -6,6 +6,7 @@ use crate::reader::Places;
 use cache_core::connect;
 use cache_core::event::{Silent, Tier};
 use cache_core::source::Cause;
+use cache_core::testkit::fleet::until_trusted;
 use cache_core::wire::codec::Bincode;
 use cache_core::{Cache, Domain, Policy, ReadThrough, Role};
 use std::sync::Arc;
@@ -61,6 +62,8 @@ impl Reader {
     pub(crate) async fn guarded(places: &Places, shadow: u32, loads: Arc<AtomicU64>) -> Self {
         let domain = connect::open(&places.settings(), Role::Member, Arc::new(Silent)).await;
         let domain = domain.expect("the servers are up");
+        // What is kept before that is dropped when it comes.
+        until_trusted(&domain).await;
         let policy = Policy {
             shadow_per_million: shadow,
             ..Policy::new("rows").expect("a name")
