@@ -93,6 +93,7 @@ async fn a_letter_as_large_as_nats_carries_is_cut() {
 async fn the_same_event_refused_twice_is_one_letter() {
     let world = World::start().await;
     let running = world.run(RULES).await;
+    until("the buckets have begun", || world.refused_below(0, 0)).await;
     world.publish(&["{".to_owned()]).await;
     until("it is done", || world.all_done()).await;
     // The consumer is forgotten, and with it that the event was done.
