@@ -3,15 +3,13 @@
 use crate::error::{Error, Kind};
 use crate::model::key::Name;
 use crate::model::lifetime::{Lifetime, TTL_MAX};
+use crate::random::MILLION;
 use std::time::Duration;
 
 /// The largest value any cache may allow, in bytes.
 pub const VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 // A decoder accepts whatever a policy can allow.
 const _: () = assert!(VALUE_BYTES_MAX <= crate::wire::codec::DECODE_BYTES_MAX);
-
-/// All hits, for [`Policy::shadow_per_million`].
-pub(crate) const MILLION: u32 = 1_000_000;
 
 /// What a value set without a lease is worth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -29,6 +29,9 @@ impl Random for SystemRandom {
     }
 }
 
+/// All, of what a [`Sample`] draws from.
+pub(crate) const MILLION: u32 = 1_000_000;
+
 /// The most drawn ones of one [`Sample`] that are being looked at.
 pub const TURNS: usize = 8;
 
@@ -48,7 +51,7 @@ impl Sample {
     /// A sample of so many in a million; `start` keeps processes out of step.
     pub fn new(per_million: u32, start: u64) -> Self {
         Self {
-            share: (u64::from(per_million) << 32) / 1_000_000,
+            share: (u64::from(per_million) << 32) / u64::from(MILLION),
             at: AtomicU32::new(start as u32),
             turns: Arc::new(Semaphore::new(TURNS)),
         }

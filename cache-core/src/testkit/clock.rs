@@ -1,8 +1,9 @@
-//! A clock that moves when a test says so.
+//! Clocks that move when a test, or its runtime, says so.
 
 use crate::clock::{Clock, Tick};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The wall clock's reading when a hand clock starts: a Tuesday in November 2023.
 const WALL_START_MS: u64 = 1_700_000_000_000;
@@ -33,5 +34,32 @@ impl Clock for HandClock {
 
     fn wall_ms(&self) -> u64 {
         WALL_START_MS + self.millis.load(Ordering::Acquire)
+    }
+}
+
+/// The time of the runtime, which a test may stop, and which leaps to the next timer then.
+#[derive(Debug)]
+pub struct RuntimeClock(Instant);
+
+impl RuntimeClock {
+    /// A clock at its start.
+    pub fn new() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Default for RuntimeClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for RuntimeClock {
+    fn now(&self) -> Tick {
+        Tick::at(self.0.elapsed())
+    }
+
+    fn wall_ms(&self) -> u64 {
+        self.0.elapsed().as_millis() as u64
     }
 }

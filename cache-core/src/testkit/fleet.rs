@@ -2,14 +2,17 @@
 
 use crate::bus::Bus;
 use crate::bus::memory::MemoryBus;
+use crate::cache::Cache;
 use crate::clock::{Clock, SystemClock};
 use crate::coherence::listen::{Proof, Timing};
 use crate::domain::{Domain, Parts, Role};
 use crate::error::Error;
-use crate::event::{Observer, Silent};
+use crate::event::{Observer, Silent, Tier};
 use crate::model::key::Name;
 use crate::model::position::Position;
 use crate::random::SystemRandom;
+use crate::source::Cause;
+use crate::strategy::cache_aside::Lookup;
 use crate::testkit::until::until;
 use crate::tier::Remote;
 use crate::tier::memory::MemoryRemote;
@@ -111,6 +114,24 @@ impl Fleet {
         }
         Ok(domain)
     }
+}
+
+/// Whether L1 answers a read of a key.
+pub async fn in_l1(cache: &Cache<u64>, key: impl AsRef<[u8]>) -> bool {
+    matches!(cache.get(key).await, Ok(Lookup::Hit(hit)) if hit.tier() == Tier::L1)
+}
+
+/// Loads a value and looks whether L1 has kept it. Not at once: while the bus still tells
+/// that buckets have begun, nothing stays.
+///
+/// # Panics
+/// If something else is answered.
+pub async fn keeps_in_l1(cache: &Cache<u64>, key: impl AsRef<[u8]>, value: u64) -> bool {
+    let load = async move |_| Ok::<_, Cause>(Some(value));
+    let loaded = cache.get_or_load(&key, load).await;
+    let loaded = loaded.expect("the source answers");
+    assert_eq!(loaded.as_deref(), Some(&value));
+    in_l1(cache, key).await
 }
 
 /// Waits until a member trusts its L1.

@@ -2,14 +2,13 @@
 //! is dropped and told of, and nothing else changes.
 
 use cache_core::bus::memory::MemoryBus;
-use cache_core::clock::{Clock, Tick};
 use cache_core::coherence::listen::Proof;
 use cache_core::coherence::voice::Voice;
 use cache_core::event::{CacheId, Event, Found, Observer, Tier};
 use cache_core::metrics::Metrics;
 use cache_core::model::second_look::SecondLook;
-use cache_core::source::Cause;
-use cache_core::testkit::fleet::{Fleet, until_trusted};
+use cache_core::testkit::clock::RuntimeClock;
+use cache_core::testkit::fleet::{Fleet, keeps_in_l1, until_trusted};
 use cache_core::testkit::until::{pace, until};
 use cache_core::tier::memory::MemoryRemote;
 use cache_core::wire::codec::Bincode;
@@ -20,23 +19,8 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 const LATER: Position = Position::new(0, 9, 0);
-
-/// The time of the runtime, which the test may stop.
-#[derive(Debug)]
-struct RuntimeClock(Instant);
-
-impl Clock for RuntimeClock {
-    fn now(&self) -> Tick {
-        Tick::at(self.0.elapsed())
-    }
-
-    fn wall_ms(&self) -> u64 {
-        self.0.elapsed().as_millis() as u64
-    }
-}
 
 /// Remembers what was found, what was read, and what was lost.
 #[derive(Debug, Default)]
@@ -66,7 +50,7 @@ impl Observer for Notes {
 }
 
 fn fleet() -> Fleet {
-    let clock = Arc::new(RuntimeClock(Instant::now()));
+    let clock = Arc::new(RuntimeClock::new());
     let remote = Arc::new(MemoryRemote::new(clock.clone()));
     Fleet::over(remote, Arc::new(MemoryBus::new()), clock)
 }
@@ -80,13 +64,7 @@ async fn holder(fleet: &Fleet) -> (Arc<Domain>, Cache<u64>, Arc<Notes>) {
     let cache = Cache::open(&domain, policy, Bincode::default()).expect("a policy");
     if fleet.proof == Proof::Echo {
         until_trusted(&domain).await;
-        // Not at once: the bus still tells that the buckets have begun.
-        let held = || async {
-            let load = async |_| Ok::<_, Cause>(Some(7));
-            let loaded = cache.get_or_load("k", load).await;
-            assert_eq!(loaded.expect("the source answers").as_deref(), Some(&7));
-            tier(&cache).await == Some(Tier::L1)
-        };
+        let held = || keeps_in_l1(&cache, "k", 7);
         let waited = until(Duration::from_secs(5), "L1 holds it", held).await;
         waited.expect("it does");
     }

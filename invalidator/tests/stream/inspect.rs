@@ -4,14 +4,13 @@
 use crate::world::{RULES, World, until, update};
 use cache_core::bus::nats::NatsBus;
 use cache_core::clock::SystemClock;
-use cache_core::event::Tier;
 use cache_core::source::Cause;
 use cache_core::testkit::deaf::Deaf;
-use cache_core::testkit::fleet::{Fleet, until_trusted};
+use cache_core::testkit::fleet::{Fleet, in_l1, keeps_in_l1, until_trusted};
 use cache_core::testkit::logs::Logs;
 use cache_core::tier::redis::{Deployment, RedisRemote};
 use cache_core::wire::codec::Bincode;
-use cache_core::{Cache, Domain, Lookup, Name, Policy, Role};
+use cache_core::{Cache, Domain, Name, Policy, Role};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -42,18 +41,8 @@ async fn holder(world: &World) -> (Arc<Domain>, Cache<u64>, Arc<AtomicBool>) {
     until_trusted(&domain).await;
     let policy = Policy::new("users").expect("a name");
     let cache = Cache::open(&domain, policy, Bincode::default()).expect("a policy");
-    until("L1 holds it", async || {
-        let load = async |_| Ok::<_, Cause>(Some(1));
-        let loaded = cache.get_or_load(KEY, load).await;
-        assert!(loaded.expect("the source answers").is_some());
-        in_l1(&cache).await
-    })
-    .await;
+    until("L1 holds it", || keeps_in_l1(&cache, KEY, 1)).await;
     (domain, cache, deaf)
-}
-
-async fn in_l1(cache: &Cache<u64>) -> bool {
-    matches!(cache.get(KEY).await, Ok(Lookup::Hit(hit)) if hit.tier() == Tier::L1)
 }
 
 #[tokio::test]
@@ -103,7 +92,7 @@ async fn a_member_that_did_not_hear_is_told_and_drops_its_copy() {
         running.series(reports).await == 1.0
     })
     .await;
-    assert!(!in_l1(&cache).await, "it has dropped it");
+    assert!(!in_l1(&cache, KEY).await, "it has dropped it");
     let errors = logs.errors();
     let told = |error: &String| error.contains("tier=\"l1\"") && error.contains("user:7");
     assert!(errors.iter().any(told), "{errors:?}");

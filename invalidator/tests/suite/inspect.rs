@@ -4,19 +4,18 @@
 use crate::world::{World, bucket_of, name, until, update, users};
 use cache_core::bus::Bus;
 use cache_core::bus::memory::MemoryBus;
-use cache_core::clock::{Clock, Tick};
 use cache_core::coherence::announce::{Announced, Change};
-use cache_core::event::Tier;
 use cache_core::metrics::Metrics as DomainMetrics;
 use cache_core::source::Cause;
+use cache_core::testkit::clock::RuntimeClock;
 use cache_core::testkit::deaf::Deaf;
-use cache_core::testkit::fleet::{Fleet, until_trusted};
+use cache_core::testkit::fleet::{Fleet, in_l1, keeps_in_l1, until_trusted};
 use cache_core::testkit::logs::Logs;
 use cache_core::testkit::until::pace;
 use cache_core::tier::memory::MemoryRemote;
 use cache_core::tier::{Record, Remote};
 use cache_core::wire::codec::Bincode;
-use cache_core::{Cache, Domain, Key, Lookup, Policy, Position, Role};
+use cache_core::{Cache, Domain, Key, Policy, Position, Role};
 use invalidator::inspect::InspectorSettings;
 use invalidator::inspect::inspector::Inspector;
 use invalidator::inspect::sampler::{self, Sampler};
@@ -26,25 +25,10 @@ use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::time::Instant;
 
 const KEY: &[u8] = b"user:7";
 /// By then the last look is taken, in time that leaps.
 const LAST_LOOK: Duration = Duration::from_secs(90);
-
-/// The time of the runtime, which leaps to the next timer.
-#[derive(Debug)]
-struct RuntimeClock(Instant);
-
-impl Clock for RuntimeClock {
-    fn now(&self) -> Tick {
-        Tick::at(self.0.elapsed())
-    }
-
-    fn wall_ms(&self) -> u64 {
-        self.0.elapsed().as_millis() as u64
-    }
-}
 
 /// An invalidator's domain with an inspector in it.
 struct Inspected {
@@ -94,13 +78,7 @@ impl Inspected {
         until_trusted(&domain).await;
         let policy = Policy::new("users").expect("a name");
         let cache = Cache::open(&domain, policy, Bincode::default()).expect("a policy");
-        until("L1 holds it", async || {
-            let load = async |_| Ok::<_, Cause>(Some(1));
-            let loaded = cache.get_or_load(KEY, load).await;
-            assert!(loaded.expect("the source answers").is_some());
-            in_l1(&cache).await
-        })
-        .await;
+        until("L1 holds it", || keeps_in_l1(&cache, KEY, 1)).await;
         (domain, cache)
     }
 
@@ -126,12 +104,8 @@ impl Inspected {
     }
 }
 
-async fn in_l1(cache: &Cache<u64>) -> bool {
-    matches!(cache.get(KEY).await, Ok(Lookup::Hit(hit)) if hit.tier() == Tier::L1)
-}
-
 fn clock() -> Arc<RuntimeClock> {
-    Arc::new(RuntimeClock(Instant::now()))
+    Arc::new(RuntimeClock::new())
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,11 +163,11 @@ async fn an_l1_that_did_not_hear_is_told_drops_it_and_is_reported() {
     bus.deaf.store(true, Ordering::SeqCst);
     world.announce(KEY, 9).await;
     pace(Duration::from_millis(500)).await;
-    assert!(in_l1(&cache).await, "it knows nothing of it");
+    assert!(in_l1(&cache, KEY).await, "it knows nothing of it");
     let logs = Logs::listen();
     let reports = "cacheaside_invalidator_inspector_l1_violations_total";
     until("it is reported", async || world.series(reports) == 1.0).await;
-    assert!(!in_l1(&cache).await, "and it has dropped it");
+    assert!(!in_l1(&cache, KEY).await, "and it has dropped it");
     let errors = logs.errors();
     let [own, reported] = &errors[..] else {
         panic!("{errors:?}");
