@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// How many batches are announced at once. While they are, the next one gathers.
@@ -138,13 +138,7 @@ impl Pipeline {
             late.await.unwrap_or_else(crash);
         };
         tokio::pin!(finish);
-        let is_finished = tokio::select! {
-            biased;
-            () = &mut finish => true,
-            () = self.give_up.cancelled() => false,
-            () = sleep(self.settings.drain) => false,
-        };
-        if !is_finished {
+        if timeout(self.settings.drain, &mut finish).await.is_err() {
             self.give_up.cancel();
             // Whatever is left after this comes again when its patience is over.
             let _ = timeout(GIVE_BACK_TIME, &mut finish).await;
