@@ -151,12 +151,13 @@ impl Heart {
         for bucket in doubted.iter() {
             self.horizon.raise(*bucket, highest);
         }
+        let known = self.horizon.snapshot();
         let beats: Vec<_> = buckets
             .into_iter()
             .map(|bucket| Beat {
                 bucket,
                 seen,
-                known: self.horizon.known(bucket),
+                known: known.of(bucket),
                 doubted: doubted.contains(&bucket),
             })
             .collect();

@@ -21,6 +21,15 @@ struct Positions {
     seen: Position,
 }
 
+impl Positions {
+    fn of(&self, bucket: Bucket) -> Known {
+        Known {
+            applied: self.applied[bucket.index()],
+            seen: self.seen,
+        }
+    }
+}
+
 /// What was known at one moment, before a load began.
 #[derive(Clone)]
 pub struct Snapshot(Box<Positions>);
@@ -70,11 +79,7 @@ impl Horizon {
     /// What is known of a bucket: every heartbeat was written to all of them before it
     /// was heard.
     pub fn known(&self, bucket: Bucket) -> Known {
-        let known = self.known.read();
-        Known {
-            applied: known.applied[bucket.index()],
-            seen: known.seen,
-        }
+        self.known.read().of(bucket)
     }
 
     /// The highest heartbeat heard.
@@ -120,6 +125,11 @@ impl Default for Horizon {
 }
 
 impl Snapshot {
+    /// What was known of a bucket.
+    pub fn of(&self, bucket: Bucket) -> Known {
+        self.0.of(bucket)
+    }
+
     /// The highest position heard of in a bucket.
     pub fn applied(&self, bucket: Bucket) -> Position {
         self.0.applied[bucket.index()]

@@ -214,35 +214,29 @@ impl Member {
         }
     }
 
-    /// What it answers when everything rests: the newest, and soon from a cache. Not
-    /// at once, since a bucket that only this process knows to be behind is found by
-    /// its first read, and mended a heartbeat later.
-    pub(crate) async fn come_to_rest(&self, row: usize) {
+    /// What it answers when everything rests: the newest, and at `last` from a cache.
+    pub(crate) async fn come_to_rest(&self, row: usize, last: bool) {
         let through = match &self.reads {
             Reads::Control(control) => return self.read_control(control, row).await,
             Reads::Shipping { through, .. } => through,
         };
-        let newest = self.world.database.version(row);
+        let World {
+            oracle, database, ..
+        } = &*self.world;
+        let newest = database.version(row);
         let expected = (!is_absent(newest)).then_some((row as u64, newest));
         let process = self.life.process;
-        let mut cached = false;
-        for turn in 0..4 {
-            if turn == 2 {
-                pause(3 * Timing::default().heartbeat).await;
-            }
-            let answer = through.get(key(row)).await;
-            let found = answer.as_ref().ok().map(|hit| hit.as_deref().copied());
-            if found != Some(expected) {
-                self.world.oracle.violated(format!(
-                    "C: process {process} answers {found:?} for row {row}, not {expected:?}"
-                ));
-            }
-            let tier = answer.ok().flatten().map(|hit| hit.tier());
-            cached = tier != Some(Tier::None);
+        let answer = through.get(key(row)).await;
+        let found = answer.as_ref().ok().map(|hit| hit.as_deref().copied());
+        if found != Some(expected) {
+            oracle.violated(format!(
+                "C: process {process} answers {found:?} for row {row}, not {expected:?}"
+            ));
         }
+        let tier = answer.ok().flatten().map(|hit| hit.tier());
         // What a writer told of and L2 took unheard is owed for longer than a run.
-        if !cached && !self.world.sky.weather.writers_invalidate {
-            self.world.oracle.violated(format!(
+        if last && tier == Some(Tier::None) && !self.world.sky.weather.writers_invalidate {
+            oracle.violated(format!(
                 "C: process {process} does not cache row {row}, though nothing is wrong"
             ));
         }
