@@ -35,6 +35,13 @@ pub enum Event<'a> {
         /// How long it took.
         took: Duration,
     },
+    /// So many loads may run at once from here on.
+    LoadTurns {
+        /// The cache.
+        cache: CacheId,
+        /// How many.
+        open: usize,
+    },
     /// A read was answered by a load that somebody else in this process ran.
     Coalesced {
         /// The cache.

@@ -6,9 +6,7 @@
 use crate::event::{CACHES_MAX, CacheId, Event, Found, Observer, TargetKind, Tier};
 use crate::model::key::Name;
 use crate::model::second_look::SecondLook;
-use crate::series::{
-    CacheSeries, Families, Labels, Registration, load_histogram, pick, remote_histogram,
-};
+use crate::series::{CacheSeries, Families, Labels, Registration, pick, remote_histogram};
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -89,12 +87,6 @@ impl Metrics {
         let help =
             "Time from the change at its source until this process had applied it, in seconds";
         registry.add("invalidation_lag_seconds", help, lag.clone());
-        let load_time = Family::new_with_constructor(load_histogram as fn() -> Histogram);
-        registry.add(
-            "load_duration_seconds",
-            "Time one load took, in seconds",
-            load_time.clone(),
-        );
         let remote_time = Family::new_with_constructor(remote_histogram as fn() -> Histogram);
         let help = "Time one step of L2 took, in seconds";
         registry.add("l2_command_duration_seconds", help, remote_time.clone());
@@ -118,22 +110,7 @@ impl Metrics {
             ),
             remote: registry.family("l2_commands", "Steps asked of L2, by outcome"),
             remote_time,
-            families: Families {
-                gets: registry.family("gets", "Reads, by the tier that answered and the result"),
-                loads: registry.family("loads", "Loads from the source, by result"),
-                load_time,
-                coalesced: registry.family("coalesced", "Reads that shared another's load"),
-                leases: registry.family("leases", "Leases asked for and ended, by outcome"),
-                puts: registry.family("puts", "Values stored, by tier"),
-                shadow: registry.family(
-                    "shadow",
-                    "Hits compared with the source in the background, by what was found",
-                ),
-                codec_errors: registry.family(
-                    "codec_errors",
-                    "Bytes in L2 that were not a value of the cache; each counted as a miss",
-                ),
-            },
+            families: Families::new(&mut registry),
             names: Mutex::default(),
             caches: Box::new([const { OnceLock::new() }; CACHES_MAX]),
         }
@@ -211,6 +188,7 @@ impl Observer for Metrics {
         match *event {
             Event::Get { cache, .. }
             | Event::Load { cache, .. }
+            | Event::LoadTurns { cache, .. }
             | Event::Coalesced { cache }
             | Event::Lease { cache, .. }
             | Event::Put { cache, .. }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// The largest value any cache may allow, in bytes.
 pub const VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// The longest time until all loads of a cache may run.
+pub const RAMP_MAX: Duration = Duration::from_secs(600);
 // A decoder accepts whatever a policy can allow.
 const _: () = assert!(VALUE_BYTES_MAX <= crate::wire::codec::DECODE_BYTES_MAX);
 
@@ -38,6 +40,9 @@ pub struct Policy {
     pub load_timeout: Duration,
     /// How many loads may run at once in this process: 64.
     pub loads_max: usize,
+    /// How long it takes at least, after a quiet time, until so many run: 750 ms. Zero
+    /// for at once.
+    pub loads_ramp: Duration,
     /// How long a load may queue for its turn: 1 s.
     pub load_queue: Duration,
     /// How long a lease lasts: 10 s, longer than a load may take.
@@ -70,6 +75,7 @@ impl Policy {
             value_bytes_max: 1024 * 1024,
             load_timeout: Duration::from_secs(5),
             loads_max: 64,
+            loads_ramp: Duration::from_millis(750),
             load_queue: Duration::from_secs(1),
             lease: Duration::from_secs(10),
             wait: Duration::from_secs(1),
@@ -104,6 +110,10 @@ impl Policy {
             (
                 (1..=100_000).contains(&self.loads_max),
                 "1 to 100000 loads may run at once",
+            ),
+            (
+                self.loads_ramp <= RAMP_MAX,
+                "all loads may run after at most 10 min",
             ),
             (
                 self.load_timeout >= Duration::from_millis(1) && self.load_timeout <= day,

@@ -28,6 +28,7 @@ pub(crate) struct Families {
     pub(crate) gets: Family<Labels<3>, Counter>,
     pub(crate) loads: Family<Labels<2>, Counter>,
     pub(crate) load_time: Family<Labels<1>, Histogram>,
+    pub(crate) load_turns: Family<Labels<1>, Gauge>,
     pub(crate) coalesced: Family<Labels<1>, Counter>,
     pub(crate) leases: Family<Labels<2>, Counter>,
     pub(crate) puts: Family<Labels<2>, Counter>,
@@ -45,6 +46,7 @@ pub(crate) struct CacheSeries {
     pub(crate) gets: [Counter; 6],
     pub(crate) loads: [Counter; 5],
     pub(crate) load_time: Histogram,
+    pub(crate) load_turns: Gauge,
     pub(crate) coalesced: Counter,
     pub(crate) leases: [Counter; 6],
     pub(crate) puts: [Counter; 2],
@@ -103,8 +105,37 @@ impl Registration<'_> {
     }
 }
 
+impl Families {
+    /// Registers them.
+    pub(crate) fn new(registry: &mut Registration<'_>) -> Self {
+        let load_time = Family::new_with_constructor(load_histogram as fn() -> Histogram);
+        let help = "Time one load took, in seconds";
+        registry.add("load_duration_seconds", help, load_time.clone());
+        let load_turns = Family::default();
+        let help = "Loads that may run at once: few after quiet times, more while callers wait";
+        registry.add("load_turns", help, load_turns.clone());
+        Self {
+            gets: registry.family("gets", "Reads, by the tier that answered and the result"),
+            loads: registry.family("loads", "Loads from the source, by result"),
+            load_time,
+            load_turns,
+            coalesced: registry.family("coalesced", "Reads that shared another's load"),
+            leases: registry.family("leases", "Leases asked for and ended, by outcome"),
+            puts: registry.family("puts", "Values stored, by tier"),
+            shadow: registry.family(
+                "shadow",
+                "Hits compared with the source in the background, by what was found",
+            ),
+            codec_errors: registry.family(
+                "codec_errors",
+                "Bytes in L2 that were not a value of the cache; each counted as a miss",
+            ),
+        }
+    }
+}
+
 /// 1 ms to 16 s.
-pub(crate) fn load_histogram() -> Histogram {
+fn load_histogram() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 2.0, 15))
 }
 
@@ -135,6 +166,7 @@ impl CacheSeries {
             loads: LOADS
                 .map(|result| pick(&families.loads, [("cache", cache), ("result", result)])),
             load_time: families.load_time.get_or_create(&of_cache()).clone(),
+            load_turns: families.load_turns.get_or_create(&of_cache()).clone(),
             coalesced: families.coalesced.get_or_create(&of_cache()).clone(),
             leases: LEASES
                 .map(|outcome| pick(&families.leases, [("cache", cache), ("outcome", outcome)])),
@@ -154,6 +186,9 @@ impl CacheSeries {
             Event::Load { outcome, took, .. } => {
                 self.loads[load_index(outcome)].inc();
                 self.load_time.observe(took.as_secs_f64());
+            }
+            Event::LoadTurns { open, .. } => {
+                self.load_turns.set(open as i64);
             }
             Event::Coalesced { .. } => {
                 self.coalesced.inc();

@@ -6,7 +6,7 @@ use crate::config::reader::Section;
 use crate::connect::{BusAt, DomainSettings, RemoteAt};
 use crate::model::key::Name;
 use crate::model::lifetime::Lifetime;
-use crate::policy::{Policy, UnleasedSet, VALUE_BYTES_MAX};
+use crate::policy::{Policy, RAMP_MAX, UnleasedSet, VALUE_BYTES_MAX};
 use crate::tier::redis::Deployment;
 use std::time::Duration;
 
@@ -153,6 +153,7 @@ pub fn policy(section: &mut Section<'_>) -> Option<Policy> {
         value_bytes_max,
         load_timeout: section.duration_or("load_timeout", MILLI..=DAY, usual.load_timeout),
         loads_max: section.integer_or("loads_max", 1..=100_000u32, 64) as usize,
+        loads_ramp: section.duration_or("loads_ramp", Duration::ZERO..=RAMP_MAX, usual.loads_ramp),
         load_queue: section.duration_or(
             "load_queue",
             Duration::ZERO..=60 * SECOND,

@@ -14,6 +14,7 @@ pub mod shadow;
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::event::{Answer, CacheId, Event, Tier};
+use crate::flight::bulkhead::{Bulkhead, STEPS};
 use crate::flight::single::{Flights, Since};
 use crate::guard::horizon::Snapshot;
 use crate::model::entry::Entry;
@@ -29,7 +30,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
 /// What one flight ends with, for all who waited.
 pub type Flown<V> = Result<Served<V>, Error>;
@@ -52,7 +52,7 @@ pub struct Tiers<V> {
     pub(crate) tags: TagFloors,
     pub(crate) codec: Arc<dyn Codec<V>>,
     pub(crate) flights: Arc<Flights<Flown<V>>>,
-    pub(crate) loads: Semaphore,
+    pub(crate) loads: Bulkhead,
     pub(crate) sample: Sample,
 }
 
@@ -99,7 +99,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         );
         let tiers = Arc::new(Self {
             id: domain.observer().register(&policy.name),
-            loads: Semaphore::new(policy.loads_max),
+            loads: Bulkhead::new(policy.loads_max, policy.loads_ramp > Duration::ZERO),
             sample: Sample::new(policy.shadow_per_million, domain.random().next()),
             domain,
             policy,
@@ -112,6 +112,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let applier = tiers.domain.applier();
         applier.add(tiers.policy.name.clone(), &tiers);
         tiers.keep_tidy();
+        tiers.keep_pace();
         Ok(tiers)
     }
 
@@ -215,6 +216,29 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                 tokio::time::sleep(EVERY).await;
                 let Some(l1) = l1.upgrade() else { return };
                 l1.tidy_up();
+            }
+        });
+    }
+
+    /// Opens and closes turns for loads.
+    fn keep_pace(self: &Arc<Self>) {
+        let step = self.policy.loads_ramp / STEPS;
+        if step.is_zero() {
+            return;
+        }
+        let tiers = Arc::downgrade(self);
+        self.domain.run(async move {
+            let mut open = 0;
+            loop {
+                tokio::time::sleep(step).await;
+                let Some(tiers) = tiers.upgrade() else { return };
+                let before = std::mem::replace(&mut open, tiers.loads.step());
+                if open != before {
+                    tiers.observe(Event::LoadTurns {
+                        cache: tiers.id,
+                        open,
+                    });
+                }
             }
         });
     }

@@ -24,8 +24,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let at_least = ask.at_least.max(self.reach(attempt, grant));
         let clock = self.domain.clock();
         let began = clock.now();
-        let turn = tokio::time::timeout(self.policy.load_queue, self.loads.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
+        let Some(_turn) = self.loads.enter(self.policy.load_queue).await else {
             self.loaded(LoadOutcome::Shed, clock.now().since(began));
             return Err(self.load_error(Kind::Overloaded));
         };

@@ -23,9 +23,8 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     pub(crate) fn compare(self: &Arc<Self>, attempt: Attempt, served: &Served<V>, load: Load<V>) {
         let served = served.clone();
         // A place that a caller may need is not taken.
-        let is_busy = self.loads.available_permits() < self.policy.loads_max.div_ceil(2);
         let turn = match self.sample.turn() {
-            Some(turn) if !is_busy => turn,
+            Some(turn) if !self.loads.is_busy() => turn,
             _ => return self.compared(&attempt, &served, ShadowOutcome::Skipped),
         };
         let tiers = self.clone();

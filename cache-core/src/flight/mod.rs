@@ -1,3 +1,4 @@
-//! One load per key per process.
+//! One load per key per process, and so many at once.
 
+pub mod bulkhead;
 pub mod single;

@@ -80,6 +80,63 @@ async fn a_leader_that_goes_away_does_not_cost_a_second_load() {
     assert_eq!(loads.load(Ordering::SeqCst), 1, "the load went on");
 }
 
+/// How many loads of one cache run at the same time.
+#[derive(Debug, Default)]
+struct Crowd {
+    running: AtomicU64,
+    /// The most at once since this was last asked.
+    most: AtomicU64,
+}
+
+impl Crowd {
+    async fn load(&self) {
+        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(running, Ordering::SeqCst);
+        pace(LOAD).await;
+        self.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cleared_cache_is_refilled_by_few_loads_first_and_then_by_more() {
+    let fleet = Fleet::in_memory();
+    let domain = fleet.join(Role::Member).await.expect("the bus is there");
+    let mut policy = Policy::new("users").expect("a name");
+    policy.loads_ramp = Duration::from_secs(3);
+    policy.load_queue = Duration::from_secs(30);
+    let cache: Cache<u64> = Cache::open(&domain, policy, Bincode::default()).expect("a policy");
+    let crowd = Arc::new(Crowd::default());
+    for _ in 0..2 {
+        // Everything at once, as after a raised epoch or a lost L2.
+        cache.clear().await.expect("L2 and the bus are there");
+        let readers = (0..CALLERS).map(|row| {
+            let (cache, crowd) = (cache.clone(), crowd.clone());
+            tokio::spawn(async move {
+                let load = move |_| async move {
+                    crowd.load().await;
+                    Ok::<_, Cause>(Some(row as u64))
+                };
+                let hit = cache.get_or_load(format!("user:{row}"), load).await;
+                assert_eq!(*hit.expect("no error").expect("a row"), row as u64);
+            })
+        });
+        let readers: Vec<_> = readers.collect();
+        let mut most = Vec::new();
+        while !readers.iter().all(|reader| reader.is_finished()) {
+            pace(Duration::from_millis(500)).await;
+            most.push(crowd.most.swap(0, Ordering::SeqCst));
+        }
+        for reader in readers {
+            reader.await.expect("no panic");
+        }
+        let ramps = most.starts_with(&[8, 8]) && most[2..4].iter().all(|most| *most <= 16);
+        assert!(ramps, "{most:?} loads at once, by half seconds");
+        assert!(most.iter().all(|most| *most <= 64), "{most:?}");
+        // A quiet time, after which few may load again.
+        pace(Duration::from_secs(10)).await;
+    }
+}
+
 struct Process {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
