@@ -19,7 +19,7 @@ pub(crate) enum How {
     Streamed,
     /// By its writer alone, at a position of its own making.
     Local,
-    /// Written through the cache under a quarantine, and by the stream as well.
+    /// Written through the cache under a quarantine.
     Through,
 }
 
@@ -150,6 +150,14 @@ pub(crate) const SWAPPED: &[Write] = &[streamed(Target::B), streamed(Target::A)]
 pub(crate) const LOCAL: &[Write] = &[streamed(Target::B), told_by(How::Local)];
 /// Two writers that write one key through the cache.
 pub(crate) const THROUGH: &[Write] = &[told_by(How::Through), told_by(How::Through)];
+
+/// A writer that writes a key through the cache, and others that change the same key and
+/// another.
+pub(crate) const AMONG_OTHERS: &[Write] = &[
+    told_by(How::Through),
+    streamed(Target::A),
+    streamed(Target::B),
+];
 
 /// One key, two writes, two readers, a replica of the database, and no faults.
 pub(crate) const BASE: Bounds = Bounds {

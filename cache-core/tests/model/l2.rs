@@ -151,8 +151,13 @@ impl Bucket {
             Record::Quarantine { floor, .. } if rules.invalidation_ends_quarantine => {
                 mark(position.max(floor), None)
             }
-            Record::Quarantine { floor, writer } => Record::Quarantine {
+            Record::Quarantine {
+                floor,
+                granted,
+                writer,
+            } => Record::Quarantine {
                 floor: position.max(floor),
+                granted,
                 writer,
             },
             Record::Absent if rules.floor_only_rises => mark(applied, None),

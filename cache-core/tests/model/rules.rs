@@ -79,6 +79,9 @@ pub(crate) struct Rules {
     pub(crate) store_needs_token: bool,
     /// A quarantine below its bucket's floor counts as lost.
     pub(crate) store_needs_whole_bucket: bool,
+    /// A written value is as old as its quarantine: what was applied since may have been
+    /// committed after it.
+    pub(crate) store_is_as_old_as_quarantine: bool,
     /// A writer that lost its quarantine invalidates instead.
     pub(crate) lost_token_invalidates: bool,
     /// An invalidation ends a quarantine: another writer was faster.
@@ -128,6 +131,7 @@ impl Rules {
             tick_refuses_replica: true,
             store_needs_token: true,
             store_needs_whole_bucket: true,
+            store_is_as_old_as_quarantine: true,
             lost_token_invalidates: true,
             invalidation_ends_quarantine: true,
             applies_in_order: true,

@@ -79,8 +79,13 @@ pub(crate) enum Record {
     Value(Value),
     /// A floor.
     Mark { floor: Pos, lease: Option<Lease> },
-    /// A floor, and the number of the change whose writer is at work.
-    Quarantine { floor: Pos, writer: u8 },
+    /// A floor, what the value to come is above, and the number of the change whose
+    /// writer is at work.
+    Quarantine {
+        floor: Pos,
+        granted: Pos,
+        writer: u8,
+    },
 }
 
 /// One bucket of L2.

@@ -29,25 +29,37 @@ impl System {
                     Record::Value(value) => value.as_of,
                     Record::Mark { floor, .. } | Record::Quarantine { floor, .. } => floor,
                 };
-                let (floor, writer) = (marked.max(wm.floor), change as u8);
-                bucket.records[slot] = Record::Quarantine { floor, writer };
+                let floor = marked.max(wm.floor);
+                bucket.records[slot] = Record::Quarantine {
+                    floor,
+                    granted: floor.max(wm.applied).max(wm.seen),
+                    writer: change as u8,
+                };
                 state.stages[change] = Stage::Quarantined;
             }
             _ => unreachable!("not a step of the database"),
         }
     }
 
-    /// Step 3 of writing through: the value over the own quarantine, or an
-    /// invalidation where that is gone. The position is the bucket's next local one.
+    /// Step 3 of writing through: the value over the own quarantine, at the next position
+    /// after that began, or an invalidation at the bucket's next local one where it is gone.
     pub(crate) fn store(&self, state: &mut State, change: usize) {
         let target = self.bounds.writes[change].target;
         let (b, slot) = self.bounds.place(target);
         let expected = self.expected(state, b, true);
-        let Some(position) = state.l2[b].next_local(slot, expected.known, &self.rules) else {
+        let Some(next) = state.l2[b].next_local(slot, expected.known, &self.rules) else {
             return;
         };
         let bucket = &mut state.l2[b];
         let quarantine = bucket.records[slot];
+        let position = match quarantine {
+            Record::Quarantine { granted, .. }
+                if self.rules.store_is_as_old_as_quarantine && !self.lost(quarantine, change) =>
+            {
+                granted.next_tick()
+            }
+            _ => next,
+        };
         if self.lost(quarantine, change) && !self.rules.lost_token_invalidates {
             state.stages[change] = Stage::Done;
             return;

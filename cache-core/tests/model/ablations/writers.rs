@@ -1,8 +1,8 @@
 //! Rules about writers that announce for themselves.
 
 use super::{Ablation, PRIMARY, REPLICA, without};
-use crate::bounds::{Bounds, Faults, LOCAL, NO_FAULTS, THROUGH};
-use crate::state::Invariant::{C, I1, I4};
+use crate::bounds::{AMONG_OTHERS, Bounds, Faults, LOCAL, NO_FAULTS, THROUGH};
+use crate::state::Invariant::{AsOf, C, I1, I4};
 
 const WRITING: Bounds = Bounds {
     writes: THROUGH,
@@ -26,6 +26,15 @@ pub(super) const ABLATIONS: &[Ablation] = &[
         |rules| rules.store_needs_token = false,
         WRITING,
         C,
+    ),
+    without(
+        "a written value claims what was applied after its quarantine began",
+        |rules| rules.store_is_as_old_as_quarantine = false,
+        Bounds {
+            writes: AMONG_OTHERS,
+            ..PRIMARY
+        },
+        AsOf,
     ),
     without(
         "a writer that lost its quarantine does nothing",

@@ -1,7 +1,7 @@
 //! Writers that announce for themselves.
 
 use super::{Configuration, FAILOVER, LOSES, PRIMARY, holds, one_reader};
-use crate::bounds::{Bounds, Faults, LOCAL, Loader, NO_FAULTS, THROUGH};
+use crate::bounds::{AMONG_OTHERS, Bounds, Faults, LOCAL, Loader, NO_FAULTS, THROUGH};
 use crate::sights::Sight::{
     Distrusted, L2Answers, LostWrites, QuarantineLost, Raised, Rest, WroteThrough,
 };
@@ -28,6 +28,19 @@ pub(super) const ALL: &[Configuration] = &[
         Faults {
             expiries: 1,
             evictions: 1,
+            ..NO_FAULTS
+        },
+        one_reader,
+        &[WroteThrough, QuarantineLost, L2Answers, Rest],
+    ),
+    holds(
+        "a writer through the cache among others",
+        Bounds {
+            writes: AMONG_OTHERS,
+            ..PRIMARY
+        },
+        Faults {
+            expiries: 1,
             ..NO_FAULTS
         },
         one_reader,
