@@ -8,9 +8,10 @@ use crate::fill::{Ask, Tiers};
 use crate::model::key::Key;
 use crate::model::tag::Tag;
 use crate::policy::{Policy, UnleasedSet};
-use crate::source::{Cause, Loaded, Loader, Wanted};
+use crate::source::{Cause, Loaded, Loader, Wanted, Writer};
 use crate::strategy::cache_aside::{Hit, Lookup};
 use crate::strategy::read_through::ReadThrough;
+use crate::strategy::write_through::WriteThrough;
 use crate::wire::codec::Codec;
 use std::fmt;
 use std::sync::Arc;
@@ -97,6 +98,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// The same cache with a loader of its own.
     pub fn read_through(&self, loader: impl Loader<V>) -> ReadThrough<V> {
         ReadThrough::new(self.tiers.clone(), Arc::new(loader))
+    }
+
+    /// The same cache with a writer of its own.
+    pub fn write_through(&self, writer: impl Writer<V>) -> WriteThrough<V> {
+        WriteThrough::new(self.tiers.clone(), Arc::new(writer))
     }
 
     /// Invalidates a key everywhere. Call it after the source's commit. Returns

@@ -37,6 +37,11 @@ pub enum Kind {
     LoadFailed,
     /// The loader panicked.
     LoadPanicked,
+    /// The writer did not write; the source is as it was.
+    WriteFailed,
+    /// Nobody knows whether the source was written: the writer did not answer in time,
+    /// panicked, or could not say. Read the source before writing again.
+    WriteUncertain,
     /// L2 or the bus could not be reached.
     Unavailable,
     /// L2 holds data written under other fixed settings.
@@ -118,6 +123,8 @@ impl fmt::Display for Kind {
             Self::LoadTimeout => "the loader did not answer in time",
             Self::LoadFailed => "the loader failed",
             Self::LoadPanicked => "the loader panicked",
+            Self::WriteFailed => "the writer did not write",
+            Self::WriteUncertain => "nobody knows whether it was written",
             Self::Unavailable => "cannot be reached",
             Self::Mismatch => "was set up with other fixed settings",
             Self::Encode => "cannot be encoded",

@@ -47,6 +47,13 @@ pub enum Event<'a> {
         /// The cache.
         cache: CacheId,
     },
+    /// The source was written through the cache.
+    Write {
+        /// The cache.
+        cache: CacheId,
+        /// How it ended.
+        outcome: WriteOutcome,
+    },
     /// A lease was asked for, or came to its end.
     Lease {
         /// The cache.
@@ -181,6 +188,20 @@ pub enum LoadOutcome {
     Timeout,
     /// It was not begun: too many run or wait.
     Shed,
+}
+
+/// How a write through the cache ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteOutcome {
+    /// The source was written, and L2 stores the value.
+    Stored,
+    /// The source was written, and the key is invalid everywhere: another writer or an
+    /// invalidation came between, or the value cannot be stored.
+    Invalidated,
+    /// The source was not written.
+    Failed,
+    /// Nobody knows whether the source was written.
+    Uncertain,
 }
 
 /// What became of a lease.

@@ -1,7 +1,8 @@
 //! A two-tier cache that is right after the database changed.
 //!
 //! - [`Cache`]: the handle; [`Cache::get`] and [`Cache::get_or_load`] are
-//!   cache-aside, [`Cache::read_through`] makes a cache that loads by itself.
+//!   cache-aside, [`Cache::read_through`] makes a cache that loads by itself,
+//!   [`Cache::write_through`] one that writes.
 //! - [`connect::open`] joins a [`Domain`]: L2, the bus, and what keeps this process's
 //!   caches coherent.
 //! - [`Policy`]: the limits and lifetimes of one cache.
@@ -52,6 +53,7 @@ pub use model::position::Position;
 pub use model::tag::Tag;
 pub use model::template::KeyTemplate;
 pub use policy::Policy;
-pub use source::{Loaded, Loader, Wanted};
+pub use source::{Loaded, Loader, Wanted, WriteError, Writer};
 pub use strategy::cache_aside::{FillTicket, Hit, Lookup};
 pub use strategy::read_through::ReadThrough;
+pub use strategy::write_through::{Receipt, WriteThrough};

@@ -189,6 +189,7 @@ impl Observer for Metrics {
             Event::Get { cache, .. }
             | Event::Load { cache, .. }
             | Event::LoadTurns { cache, .. }
+            | Event::Write { cache, .. }
             | Event::Coalesced { cache }
             | Event::Lease { cache, .. }
             | Event::Put { cache, .. }

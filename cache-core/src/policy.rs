@@ -45,7 +45,10 @@ pub struct Policy {
     pub loads_ramp: Duration,
     /// How long a load may queue for its turn: 1 s.
     pub load_queue: Duration,
-    /// How long a lease lasts: 10 s, longer than a load may take.
+    /// How long one write through the cache may take: 5 s.
+    pub write_timeout: Duration,
+    /// How long a lease, or a writer's quarantine, lasts: 10 s, longer than a load or a write may
+    /// take.
     pub lease: Duration,
     /// How long a reader waits for another process's load: 1 s.
     pub wait: Duration,
@@ -77,6 +80,7 @@ impl Policy {
             loads_max: 64,
             loads_ramp: Duration::from_millis(750),
             load_queue: Duration::from_secs(1),
+            write_timeout: Duration::from_secs(5),
             lease: Duration::from_secs(10),
             wait: Duration::from_secs(1),
             unleased_set: UnleasedSet::default(),
@@ -120,8 +124,12 @@ impl Policy {
                 "a load takes between 1 ms and a day",
             ),
             (
-                self.lease > self.load_timeout,
-                "a lease lasts longer than a load may take",
+                self.write_timeout >= Duration::from_millis(1),
+                "a write takes at least 1 ms",
+            ),
+            (
+                self.lease > self.load_timeout.max(self.write_timeout),
+                "a lease lasts longer than a load or a write may take",
             ),
             (
                 self.shadow_per_million <= MILLION,

@@ -1,6 +1,6 @@
 //! The series of one cache, and how series are named and registered.
 
-use crate::event::{Answer, Event, LeaseOutcome, LoadOutcome, ShadowOutcome, Tier};
+use crate::event::{Answer, Event, LeaseOutcome, LoadOutcome, ShadowOutcome, Tier, WriteOutcome};
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -29,6 +29,7 @@ pub(crate) struct Families {
     pub(crate) loads: Family<Labels<2>, Counter>,
     pub(crate) load_time: Family<Labels<1>, Histogram>,
     pub(crate) load_turns: Family<Labels<1>, Gauge>,
+    pub(crate) writes: Family<Labels<2>, Counter>,
     pub(crate) coalesced: Family<Labels<1>, Counter>,
     pub(crate) leases: Family<Labels<2>, Counter>,
     pub(crate) puts: Family<Labels<2>, Counter>,
@@ -47,6 +48,7 @@ pub(crate) struct CacheSeries {
     pub(crate) loads: [Counter; 5],
     pub(crate) load_time: Histogram,
     pub(crate) load_turns: Gauge,
+    pub(crate) writes: [Counter; 4],
     pub(crate) coalesced: Counter,
     pub(crate) leases: [Counter; 6],
     pub(crate) puts: [Counter; 2],
@@ -63,6 +65,7 @@ const GETS: [(&str, &str); 6] = [
     ("none", "error"),
 ];
 const LOADS: [&str; 5] = ["success", "not_found", "error", "timeout", "shed"];
+const WRITES: [&str; 4] = ["stored", "invalidated", "failed", "uncertain"];
 const LEASES: [&str; 6] = [
     "granted",
     "busy",
@@ -119,6 +122,7 @@ impl Families {
             loads: registry.family("loads", "Loads from the source, by result"),
             load_time,
             load_turns,
+            writes: registry.family("writes", "Writes through the cache, by outcome"),
             coalesced: registry.family("coalesced", "Reads that shared another's load"),
             leases: registry.family("leases", "Leases asked for and ended, by outcome"),
             puts: registry.family("puts", "Values stored, by tier"),
@@ -167,6 +171,8 @@ impl CacheSeries {
                 .map(|result| pick(&families.loads, [("cache", cache), ("result", result)])),
             load_time: families.load_time.get_or_create(&of_cache()).clone(),
             load_turns: families.load_turns.get_or_create(&of_cache()).clone(),
+            writes: WRITES
+                .map(|outcome| pick(&families.writes, [("cache", cache), ("outcome", outcome)])),
             coalesced: families.coalesced.get_or_create(&of_cache()).clone(),
             leases: LEASES
                 .map(|outcome| pick(&families.leases, [("cache", cache), ("outcome", outcome)])),
@@ -189,6 +195,9 @@ impl CacheSeries {
             }
             Event::LoadTurns { open, .. } => {
                 self.load_turns.set(open as i64);
+            }
+            Event::Write { outcome, .. } => {
+                self.writes[write_index(outcome)].inc();
             }
             Event::Coalesced { .. } => {
                 self.coalesced.inc();
@@ -249,6 +258,15 @@ fn load_index(outcome: LoadOutcome) -> usize {
         LoadOutcome::Failed => 2,
         LoadOutcome::Timeout => 3,
         LoadOutcome::Shed => 4,
+    }
+}
+
+fn write_index(outcome: WriteOutcome) -> usize {
+    match outcome {
+        WriteOutcome::Stored => 0,
+        WriteOutcome::Invalidated => 1,
+        WriteOutcome::Failed => 2,
+        WriteOutcome::Uncertain => 3,
     }
 }
 

@@ -79,6 +79,56 @@ impl<V> From<Option<V>> for Loaded<V> {
     }
 }
 
+/// Why a writer did not finish. Any error becomes [`WriteError::Uncertain`] by `?`: only
+/// the writer itself can know that nothing was written.
+#[derive(Debug)]
+pub enum WriteError {
+    /// The source is as it was: it refused, or the transaction was rolled back.
+    NotWritten(Cause),
+    /// The source may or may not have been written: the connection broke during the commit.
+    Uncertain(Cause),
+}
+
+impl WriteError {
+    /// The source is as it was.
+    pub fn not_written(cause: impl Into<Cause>) -> Self {
+        Self::NotWritten(cause.into())
+    }
+}
+
+impl<E: StdError + Send + Sync + 'static> From<E> for WriteError {
+    fn from(error: E) -> Self {
+        Self::Uncertain(error.into())
+    }
+}
+
+/// Writes values to the source of record.
+#[async_trait]
+pub trait Writer<V>: Send + Sync + 'static {
+    /// Writes one key, or deletes it where there is no value. On return it is committed.
+    ///
+    /// What it returns is cached: what the source holds from the commit on, the whole of
+    /// it, and with [`AsOf::Position`] where the source tells the commit's position. Without
+    /// one, the value is cached until its own change event comes.
+    ///
+    /// # Errors
+    /// Whether the source was written, as far as the writer knows.
+    async fn write(&self, key: Arc<[u8]>, value: Option<V>) -> Result<Loaded<V>, WriteError>;
+}
+
+#[async_trait]
+impl<V, F, Fut, L> Writer<V> for F
+where
+    V: Send + 'static,
+    F: Fn(Arc<[u8]>, Option<V>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<L, WriteError>> + Send,
+    L: Into<Loaded<V>> + 'static,
+{
+    async fn write(&self, key: Arc<[u8]>, value: Option<V>) -> Result<Loaded<V>, WriteError> {
+        self(key, value).await.map(Into::into)
+    }
+}
+
 /// The cause of a failed load, in the source's own words.
 pub type Cause = Box<dyn StdError + Send + Sync>;
 

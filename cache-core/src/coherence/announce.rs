@@ -135,6 +135,31 @@ impl Announcer {
         Ok(answers)
     }
 
+    /// Tells every process of a key that L2 has just been given a newer value of, or has
+    /// invalidated in the same step, at a local position.
+    ///
+    /// # Errors
+    /// The bus's: announce the change of the key then.
+    pub async fn tell_written(
+        &self,
+        change: &Change,
+        position: Position,
+        raised: Option<Position>,
+    ) -> Result<(), BusError> {
+        let bucket = self.invalidate(change).address.bucket;
+        let raised = raised.map(|floor| self.raised(bucket, floor));
+        self.horizon.raise(bucket, position);
+        self.observer.observe(&Event::Announced { l2: true });
+        let written = Invalidation {
+            target: change.target.clone(),
+            position,
+            changed_ms: None,
+            in_l2: true,
+        };
+        let told: Vec<_> = raised.into_iter().chain([written]).collect();
+        self.voice.invalidate(&told).await
+    }
+
     /// L2 had lost changes of this bucket that are known here.
     fn raised(&self, bucket: Bucket, floor: Position) -> Invalidation {
         self.observer.observe(&Event::BucketRaised { bucket });

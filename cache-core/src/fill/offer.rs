@@ -203,6 +203,22 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         outcome
     }
 
+    /// The envelope of a value that was not loaded under a lease, and how long L2 keeps it.
+    ///
+    /// # Errors
+    /// As [`Tiers::offer`].
+    pub(crate) fn seal(
+        &self,
+        attempt: &Attempt,
+        loaded: Loaded<V>,
+        ttl: Option<Duration>,
+    ) -> Result<(Bytes, Duration), Error> {
+        let body = self.encode(&loaded)?;
+        let entry = self.entry(attempt, loaded, Position::ZERO, ttl)?;
+        let sealed = envelope::seal(self.label(attempt), &bytes_of(&entry, &body));
+        Ok((sealed, entry.ttl))
+    }
+
     /// Stores a value without a lease, as far as the policy allows it.
     ///
     /// # Errors
@@ -213,17 +229,16 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         loaded: Loaded<V>,
         ttl: Option<Duration>,
     ) -> Result<FillOutcome, Error> {
-        let body = self.encode(&loaded)?;
         let as_of = match loaded.as_of {
             AsOf::Position(position) => Some(position),
             AsOf::Leased | AsOf::Unknown => None,
         };
-        let entry = self.entry(attempt, loaded, Position::ZERO, ttl)?;
+        let (body, ttl) = self.seal(attempt, loaded, ttl)?;
         let offer = Offer {
             token: None,
             as_of,
-            body: envelope::seal(self.label(attempt), &bytes_of(&entry, &body)),
-            ttl: entry.ttl,
+            body,
+            ttl,
         };
         Ok(
             match self.domain.remote().fill(&attempt.address, offer).await {

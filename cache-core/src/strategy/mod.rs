@@ -2,3 +2,4 @@
 
 pub mod cache_aside;
 pub mod read_through;
+pub mod write_through;

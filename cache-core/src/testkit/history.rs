@@ -3,7 +3,7 @@
 
 use crate::model::key::{Address, Key, KeySpace, Name};
 use crate::model::position::Position;
-use crate::tier::{Beat, Invalidate, Known, Leased, Offer, Remote, Token};
+use crate::tier::{Beat, Invalidate, Known, Leased, Offer, Remote, Token, Write};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -26,6 +26,10 @@ pub enum Step {
     Fill(Address, Offer),
     /// [`Remote::release`].
     Release(Address, Token),
+    /// [`Remote::quarantine`].
+    Quarantine(Address, Token),
+    /// [`Remote::write`].
+    Write(Address, Write),
     /// [`Remote::apply`].
     Apply(Invalidate),
     /// [`Remote::beat`].
@@ -63,7 +67,7 @@ fn address(key: &[u8]) -> Address {
 fn step(rng: &mut StdRng) -> Step {
     let address = address(KEYS[rng.random_range(0..KEYS.len())]);
     let token = Token(rng.random_range(1..=3));
-    match rng.random_range(0..10) {
+    match rng.random_range(0..13) {
         0 | 1 => Step::Read(address),
         2 | 3 => Step::Lease(address, token, maybe_position(rng, 0.3)),
         4..=6 => {
@@ -82,6 +86,16 @@ fn step(rng: &mut StdRng) -> Step {
             known: known(rng),
             keep: LONG,
         }),
+        9 => Step::Quarantine(address, token),
+        10 | 11 => Step::Write(
+            address,
+            Write {
+                token,
+                known: known(rng),
+                body: Bytes::copy_from_slice(&[rng.random::<u8>(); 3]),
+                ttl: LONG,
+            },
+        ),
         _ => Step::Beat(Beat {
             bucket: address.bucket,
             seen: position(rng),
@@ -131,6 +145,10 @@ pub async fn run(remote: &dyn Remote, step: &Step) -> String {
         }
         Step::Fill(address, offer) => format!("{:?}", remote.fill(&address, offer).await),
         Step::Release(address, token) => format!("{:?}", remote.release(&address, token).await),
+        Step::Quarantine(address, token) => {
+            format!("{:?}", remote.quarantine(&address, token, LONG).await)
+        }
+        Step::Write(address, write) => format!("{:?}", remote.write(&address, write).await),
         Step::Apply(one) => format!("{:?}", remote.apply(vec![one]).await),
         Step::Beat(one) => format!("{:?}", remote.beat(vec![one]).await),
     }

@@ -4,7 +4,9 @@
 //! The in-memory L2 runs these functions; the Lua scripts of the Redis L2 are the
 //! same decisions a second time, and a differential test holds the two together.
 
-use super::{Applied, Beat, Beaten, Filled, Known, Leased, Offer, Token, Watermark};
+use super::{
+    Applied, Beat, Beaten, Filled, Known, Leased, Offer, Token, Watermark, Write, Written,
+};
 use crate::model::position::Position;
 use bytes::Bytes;
 use std::time::Duration;
@@ -152,6 +154,94 @@ pub fn release(record: Option<&Stored>, token: Token) -> Then {
         }),
         _ => Then::Keep,
     }
+}
+
+/// Puts a key under quarantine; whether it is.
+pub fn quarantine(
+    record: Option<&Stored>,
+    watermark: Option<&Watermark>,
+    token: Token,
+    span: Duration,
+    now_ms: u64,
+) -> (bool, Then) {
+    let Some(wm) = watermark else {
+        return (false, Then::Keep);
+    };
+    let floor = match record {
+        None => wm.applied,
+        Some(Stored::Value { as_of, .. }) => *as_of,
+        Some(Stored::Mark { floor, .. }) => *floor,
+    };
+    let floor = floor.max(wm.floor);
+    // What the value to come is above: all that anybody may have been told of the key
+    // before its commit, and nothing that was applied after.
+    let granted = floor.max(wm.applied).max(wm.seen);
+    let deadline_ms = now_ms.saturating_add(span.as_millis() as u64);
+    let lease = Some(Lease {
+        token,
+        granted,
+        deadline_ms,
+    });
+    (true, Then::Put(Stored::Mark { floor, lease }))
+}
+
+/// Stores a committed value over its writer's quarantine, or invalidates the key; the
+/// last part is the new watermark.
+///
+/// The value's position is the next after the quarantine began, not the bucket's next
+/// one:
+///
+/// 1. a writer commits change 5 of a key, under a quarantine
+/// 2. somebody else commits change 6 of it, and 7 of another key in the bucket
+/// 3. the invalidator applies 7 before 6
+/// 4. the writer stores its value: above 7, it would outlive change 6
+pub fn write(
+    record: Option<&Stored>,
+    watermark: Option<&Watermark>,
+    write: &Write,
+    now_ms: u64,
+) -> (Written, Then, Option<Watermark>) {
+    let Some(wm) = watermark else {
+        return (Written::NoWatermark, Then::Keep, None);
+    };
+    let lost = wm.has_lost(&write.known);
+    let wm = if lost { wm.raised(&write.known) } else { *wm };
+    let granted = match record {
+        Some(Stored::Mark {
+            floor,
+            lease: Some(held),
+            // A mark below its bucket's floor may have come back in a failover, which lost
+            // the invalidation that had ended the quarantine.
+        }) if held.token == write.token && held.deadline_ms >= now_ms && *floor >= wm.floor => {
+            Some(held.granted)
+        }
+        _ => None,
+    };
+    let position = match granted {
+        Some(granted) => granted.next_tick(),
+        None => next_local(record, &wm),
+    };
+    let Some(position) = position else {
+        return (Written::TicksExhausted, Then::Keep, None);
+    };
+    let raised = lost.then_some(wm.floor);
+    let wm = Watermark {
+        applied: wm.applied.max(position),
+        ..wm
+    };
+    let (answer, stored) = match granted {
+        Some(_) => {
+            let (as_of, body) = (position, write.body.clone());
+            let answer = Written::Stored { position, raised };
+            (answer, Stored::Value { as_of, body })
+        }
+        None => {
+            let (floor, lease) = (position, None);
+            let answer = Written::Invalidated { position, raised };
+            (answer, Stored::Mark { floor, lease })
+        }
+    };
+    (answer, Then::Put(stored), Some(wm))
 }
 
 /// Applies an invalidation; the last part is the new watermark.

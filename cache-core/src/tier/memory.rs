@@ -4,7 +4,7 @@
 use super::decide::{self, Stored, Then};
 use super::{
     Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Record, Remote, RemoteError,
-    Token, Watermark,
+    Token, Watermark, Write, Written,
 };
 use crate::clock::{Clock, Tick};
 use crate::model::key::{Address, BUCKETS, Bucket};
@@ -202,6 +202,35 @@ impl Remote for MemoryRemote {
         let then = decide::release(shelf.stored(address, now), token);
         shelf.put(address, then, now.after(super::MARK_KEEP), now);
         Ok(())
+    }
+
+    async fn quarantine(
+        &self,
+        address: &Address,
+        token: Token,
+        span: Duration,
+    ) -> Result<bool, RemoteError> {
+        let now = self.clock.now();
+        let mut shelf = self.shelf(address.bucket);
+        let (stored, watermark) = (shelf.stored(address, now), shelf.watermark.as_ref());
+        let (held, then) = decide::quarantine(stored, watermark, token, span, self.now_ms());
+        shelf.put(address, then, now.after(super::MARK_KEEP), now);
+        Ok(held)
+    }
+
+    async fn write(&self, address: &Address, write: Write) -> Result<Written, RemoteError> {
+        let now = self.clock.now();
+        let mut shelf = self.shelf(address.bucket);
+        let stored = shelf.stored(address, now);
+        let (answer, then, watermark) =
+            decide::write(stored, shelf.watermark.as_ref(), &write, self.now_ms());
+        let keep = match answer {
+            Written::Stored { .. } => write.ttl,
+            _ => super::MARK_KEEP,
+        };
+        shelf.put(address, then, now.after(keep), now);
+        shelf.watermark = watermark.or(shelf.watermark);
+        Ok(answer)
     }
 
     async fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>> {

@@ -193,6 +193,44 @@ pub struct Invalidate {
     pub keep: Duration,
 }
 
+/// A value that its writer has just committed.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// The quarantine it was written under.
+    pub token: Token,
+    /// What the caller has heard of the bucket.
+    pub known: Known,
+    /// The envelope.
+    pub body: Bytes,
+    /// How long L2 keeps it.
+    pub ttl: Duration,
+}
+
+/// What became of a [`Write`]. The position is that of a local invalidation, which
+/// the step is either way: whatever other tiers hold of the key is older.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Stored, with the position for its as-of.
+    Stored {
+        /// The next local position after the quarantine began.
+        position: Position,
+        /// The bucket's new floor, if it had lost changes that the caller knew of.
+        raised: Option<Position>,
+    },
+    /// Invalidated instead: the quarantine ran out, or an invalidation or another
+    /// writer took it, or the bucket has lost writes since.
+    Invalidated {
+        /// The bucket's next local position.
+        position: Position,
+        /// As above.
+        raised: Option<Position>,
+    },
+    /// The bucket has no watermark.
+    NoWatermark,
+    /// The bucket's local ticks are used up.
+    TicksExhausted,
+}
+
 /// One bucket's part of a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beat {
@@ -255,6 +293,20 @@ pub trait Remote: Send + Sync + fmt::Debug + 'static {
 
     /// Gives a lease back without a value; the floor stays.
     async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError>;
+
+    /// Puts a key under quarantine for a writer, before its commit: nobody is served
+    /// what L2 held, and nobody else may fill. It takes over every lease, and other
+    /// writers' quarantines too. False if the bucket has no watermark.
+    async fn quarantine(
+        &self,
+        address: &Address,
+        token: Token,
+        span: Duration,
+    ) -> Result<bool, RemoteError>;
+
+    /// Stores what a writer has committed, over its own quarantine; invalidates the key
+    /// if that is gone.
+    async fn write(&self, address: &Address, write: Write) -> Result<Written, RemoteError>;
 
     /// Applies invalidations; the answers come in the order of the request.
     async fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>>;

@@ -2,6 +2,7 @@
 
 use super::{
     Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Remote, RemoteError, Token,
+    Write, Written,
 };
 use crate::clock::Clock;
 use crate::event::{Event, Observer};
@@ -75,6 +76,20 @@ impl Remote for Observed {
     async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError> {
         self.one("release", self.remote.release(address, token))
             .await
+    }
+
+    async fn quarantine(
+        &self,
+        address: &Address,
+        token: Token,
+        span: Duration,
+    ) -> Result<bool, RemoteError> {
+        let quarantine = self.remote.quarantine(address, token, span);
+        self.one("quarantine", quarantine).await
+    }
+
+    async fn write(&self, address: &Address, write: Write) -> Result<Written, RemoteError> {
+        self.one("write", self.remote.write(address, write)).await
     }
 
     async fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>> {

@@ -9,7 +9,7 @@ use cache_core::model::key::{Address, Bucket};
 use cache_core::tier::memory::MemoryRemote;
 use cache_core::tier::{
     Applied, Beat, Beaten, Filled, Invalidate, Known, Leased, Offer, Reading, Remote, RemoteError,
-    Token,
+    Token, Write, Written,
 };
 use futures_util::FutureExt;
 use std::fmt;
@@ -79,6 +79,21 @@ impl Remote for Steps {
     async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError> {
         drop(self.turn());
         self.inner.release(address, token).await
+    }
+
+    async fn quarantine(
+        &self,
+        address: &Address,
+        token: Token,
+        span: Duration,
+    ) -> Result<bool, RemoteError> {
+        drop(self.turn());
+        self.inner.quarantine(address, token, span).await
+    }
+
+    async fn write(&self, address: &Address, write: Write) -> Result<Written, RemoteError> {
+        drop(self.turn());
+        self.inner.write(address, write).await
     }
 
     async fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>> {

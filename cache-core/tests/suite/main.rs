@@ -9,5 +9,7 @@ mod herd;
 mod inspect;
 mod losses;
 mod paths;
+mod races;
 mod replica;
 mod shadow;
+mod write_through;

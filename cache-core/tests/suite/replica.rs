@@ -18,6 +18,7 @@ use cache_core::testkit::until::until;
 use cache_core::tier::memory::{Image, MemoryRemote};
 use cache_core::tier::{
     Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Remote, RemoteError, Token,
+    Write, Written,
 };
 use cache_core::wire::codec::Bincode;
 use cache_core::{Cache, Domain, FillTicket, Lookup, Name, Policy, ReadThrough, Role};
@@ -230,6 +231,19 @@ impl Remote for FailsOver {
 
     async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError> {
         self.inner.release(address, token).await
+    }
+
+    async fn quarantine(
+        &self,
+        address: &Address,
+        token: Token,
+        span: Duration,
+    ) -> Result<bool, RemoteError> {
+        self.inner.quarantine(address, token, span).await
+    }
+
+    async fn write(&self, address: &Address, write: Write) -> Result<Written, RemoteError> {
+        self.inner.write(address, write).await
     }
 
     async fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>> {

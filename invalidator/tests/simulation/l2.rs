@@ -15,7 +15,7 @@ use cache_core::model::position::Position;
 use cache_core::tier::memory::{Image, MemoryRemote};
 use cache_core::tier::{
     Applied, Beat, Beaten, Filled, Invalidate, Known, Leased, Offer, Reading, Record, Remote,
-    RemoteError, Token,
+    RemoteError, Token, Write, Written,
 };
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -346,6 +346,27 @@ impl Remote for Line {
 
     async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError> {
         let effect = move |l2: &L2, address: &Address| at_once(l2.inner.release(address, token));
+        self.one(address, effect).await?
+    }
+
+    async fn quarantine(
+        &self,
+        address: &Address,
+        token: Token,
+        span: Duration,
+    ) -> Result<bool, RemoteError> {
+        let effect =
+            move |l2: &L2, address: &Address| at_once(l2.inner.quarantine(address, token, span));
+        self.one(address, effect).await?
+    }
+
+    async fn write(&self, address: &Address, write: Write) -> Result<Written, RemoteError> {
+        let effect = move |l2: &L2, address: &Address| {
+            let answer = at_once(l2.inner.write(address, write));
+            l2.oracle
+                .say(|| format!("L2 answers {answer:?} to a write of {}", show(address)));
+            answer
+        };
         self.one(address, effect).await?
     }
 

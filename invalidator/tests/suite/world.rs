@@ -19,7 +19,7 @@ use cache_core::testkit::clock::HandClock;
 use cache_core::tier::memory::MemoryRemote;
 use cache_core::tier::{
     Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Record, Remote, RemoteError,
-    Token,
+    Token, Write, Written,
 };
 use invalidator::dead_letter::{DeadLetters, Letter, LetterLost};
 use invalidator::inspect::sampler::Sampler;
@@ -257,6 +257,19 @@ impl Remote for ShakyRemote {
 
     async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError> {
         self.inner.release(address, token).await
+    }
+
+    async fn quarantine(
+        &self,
+        address: &Address,
+        token: Token,
+        span: Duration,
+    ) -> Result<bool, RemoteError> {
+        self.inner.quarantine(address, token, span).await
+    }
+
+    async fn write(&self, address: &Address, write: Write) -> Result<Written, RemoteError> {
+        self.inner.write(address, write).await
     }
 
     async fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>> {

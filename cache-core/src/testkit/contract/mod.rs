@@ -4,3 +4,4 @@ mod asking;
 pub mod bus;
 mod losses;
 pub mod remote;
+mod writes;

@@ -3,7 +3,7 @@
 use super::asking::{
     MINUTE, address, apply, at, begin, fill, granted, lease, offer, read, space, store, value,
 };
-use super::losses;
+use super::{losses, writes};
 use crate::model::position::Position;
 use crate::model::tag::Tag;
 use crate::testkit::until::until;
@@ -30,6 +30,7 @@ pub async fn check<R: Remote>(mut empty: impl AsyncFnMut() -> R) {
     a_batch_answers_in_order(&empty().await).await;
     the_first_terms_hold(&empty().await).await;
     losses::check(&mut empty).await;
+    writes::check(&mut empty).await;
 }
 
 async fn nothing_is_stored_without_a_watermark(remote: &impl Remote) {

@@ -8,10 +8,10 @@ mod script;
 
 use self::directory::Directory;
 use self::router::Router;
-use self::script::{AGREE, APPLY, Answer, BEAT, Call, FILL, LEASE, RELEASE};
+use self::script::{AGREE, APPLY, Answer, BEAT, Call, FILL, LEASE, QUARANTINE, RELEASE, WRITE};
 use super::{
     Applied, Beat, Beaten, Filled, Invalidate, Known, Leased, MARK_KEEP, Offer, Reading, Record,
-    Remote, RemoteError, Token, Watermark,
+    Remote, RemoteError, Token, Watermark, Write, Written,
 };
 use crate::error::{Error, Kind};
 use crate::model::key::{Address, Bucket, Name};
@@ -177,6 +177,37 @@ impl Remote for RedisRemote {
         self.router.call(address.bucket, &call).await.map(drop)
     }
 
+    async fn quarantine(
+        &self,
+        address: &Address,
+        token: Token,
+        span: Duration,
+    ) -> Result<bool, RemoteError> {
+        let args = vec![hex(token), millis(span), millis(MARK_KEEP)];
+        let call = self.run(&QUARANTINE, address, args);
+        let answer = Answer::new(self.router.call(address.bucket, &call).await?);
+        match answer.and_then(|answer| answer.letter()) {
+            Some(b'Q') => Ok(true),
+            Some(b'N') => Ok(false),
+            _ => Err(unexpected("quarantine")),
+        }
+    }
+
+    async fn write(&self, address: &Address, write: Write) -> Result<Written, RemoteError> {
+        let [applied, seen] = known(&write.known);
+        let args = vec![
+            hex(write.token),
+            millis(write.ttl.max(Duration::from_millis(1))),
+            millis(MARK_KEEP),
+            write.body.to_vec(),
+            applied,
+            seen,
+        ];
+        let call = self.run(&WRITE, address, args);
+        let answer = self.router.call(address.bucket, &call).await?;
+        parse_written(answer).ok_or_else(|| unexpected("write"))
+    }
+
     async fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>> {
         let calls = batch.iter().map(|one| {
             let [applied, seen] = known(&one.known);
@@ -332,16 +363,38 @@ fn parse_applied(value: Value) -> Option<Applied> {
         b'D' => Applied::Done {
             position: answer.position(1)?,
             floor: answer.position(2)?,
-            raised: match answer.text(3)? {
-                b"" => None,
-                _ => Some(answer.position(3)?),
-            },
+            raised: maybe_position(&answer, 3)?,
         },
         b'N' => Applied::NoWatermark,
         b'O' => Applied::OldEpoch,
         b'X' => Applied::TicksExhausted,
         _ => return None,
     })
+}
+
+fn parse_written(value: Value) -> Option<Written> {
+    let answer = Answer::new(value)?;
+    Some(match answer.letter()? {
+        b'S' => Written::Stored {
+            position: answer.position(1)?,
+            raised: maybe_position(&answer, 2)?,
+        },
+        b'I' => Written::Invalidated {
+            position: answer.position(1)?,
+            raised: maybe_position(&answer, 2)?,
+        },
+        b'N' => Written::NoWatermark,
+        b'X' => Written::TicksExhausted,
+        _ => return None,
+    })
+}
+
+/// The position at `at`, or the empty text that stands for none.
+fn maybe_position(answer: &Answer, at: usize) -> Option<Option<Position>> {
+    match answer.text(at)? {
+        b"" => Some(None),
+        _ => answer.position(at).map(Some),
+    }
 }
 
 fn parse_beaten(value: Value) -> Option<Beaten> {

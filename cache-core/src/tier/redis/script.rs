@@ -20,6 +20,8 @@ macro_rules! script {
 script!(LEASE, "lease.lua");
 script!(FILL, "fill.lua");
 script!(RELEASE, "release.lua");
+script!(QUARANTINE, "quarantine.lua");
+script!(WRITE, "write.lua");
 script!(APPLY, "apply.lua");
 script!(BEAT, "beat.lua");
 script!(AGREE, "agree.lua");

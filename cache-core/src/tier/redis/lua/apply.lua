@@ -12,9 +12,8 @@ if lost then w = raised(w, applied, seen) end
 if p == '' then
   local base = max(w.applied, w.seen)
   if r then base = max(base, r.at) end
-  local tick = tonumber(string.sub(base, 25, 32), 16)
-  if tick == 4294967295 then return { 'X' } end
-  p = string.sub(base, 1, 24) .. string.format('%08x', tick + 1)
+  p = next_tick(base)
+  if not p then return { 'X' } end
 end
 if w then
   w.applied = max(w.applied, p)

@@ -15,6 +15,12 @@ end
 local function max(a, b) if less(a, b) then return b end return a end
 local function min(a, b) if less(a, b) then return a end return b end
 local function epoch(position) return string.sub(position, 1, 8) end
+-- The next local position, or nil when the ticks are used up.
+local function next_tick(position)
+  local tick = tonumber(string.sub(position, 25, 32), 16)
+  if tick == 4294967295 then return nil end
+  return string.sub(position, 1, 24) .. string.format('%08x', tick + 1)
+end
 local function now_ms()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)

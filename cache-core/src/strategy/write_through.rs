@@ -1,0 +1,241 @@
+//! Write-through: the source first, and then the value into L2, so that the next reader
+//! finds it there.
+//!
+//! 1. the key is put under quarantine: readers go to the source, and store nothing
+//! 2. the writer commits
+//! 3. the value goes into L2 over the own quarantine, and every L1 hears of it
+//!
+//! Whoever finds its quarantine gone in step 3 invalidates instead: of two writers that
+//! race, neither leaves the older value. Nothing enters the cache before the commit.
+
+use crate::coherence::announce::Change;
+use crate::error::{Error, Kind};
+use crate::event::{Event, WriteOutcome};
+use crate::fill::offer::FillOutcome;
+use crate::fill::{Attempt, Tiers};
+use crate::model::as_of::AsOf;
+use crate::model::key::Key;
+use crate::model::position::Position;
+use crate::source::{Cause, Loaded, WriteError, Writer};
+use crate::tier::{Token, Write, Written};
+use std::fmt;
+use std::sync::Arc;
+use tokio_util::task::AbortOnDropHandle;
+
+/// A cache that knows how to write.
+pub struct WriteThrough<V> {
+    tiers: Arc<Tiers<V>>,
+    writer: Arc<dyn Writer<V>>,
+}
+
+/// What became of a write: the source has it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// Whether L2 holds the value. Otherwise the next reader loads it.
+    pub stored: bool,
+    /// A read that asks for at least this gets what was written, or something newer. A
+    /// loader cannot prove it by a replica's position if it has a tick. `None` if L2 is
+    /// away.
+    pub position: Option<Position>,
+    /// Why the value cannot be stored at all: its size, its tags, its codec.
+    pub refused: Option<Error>,
+}
+
+impl<V: Send + Sync + 'static> WriteThrough<V> {
+    pub(crate) fn new(tiers: Arc<Tiers<V>>, writer: Arc<dyn Writer<V>>) -> Self {
+        Self { tiers, writer }
+    }
+
+    /// Writes a value. The write runs to its end even if this caller goes away.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for a key outside its limits, [`Kind::WriteFailed`] when the
+    /// writer says that nothing was written, [`Kind::WriteUncertain`] when nobody knows,
+    /// [`Kind::Overloaded`] when it was written, L2 is away, and too many invalidations
+    /// wait for it already.
+    pub async fn put(&self, key: impl AsRef<[u8]>, value: V) -> Result<Receipt, Error> {
+        self.write(key.as_ref(), Some(value)).await
+    }
+
+    /// Deletes a key from the source, and keeps that it is absent.
+    ///
+    /// # Errors
+    /// As [`WriteThrough::put`].
+    pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<Receipt, Error> {
+        self.write(key.as_ref(), None).await
+    }
+
+    async fn write(&self, key: &[u8], value: Option<V>) -> Result<Receipt, Error> {
+        let attempt = self.tiers.attempt(Key::new(key)?);
+        let (tiers, writer) = (self.tiers.clone(), self.writer.clone());
+        let writing = async move { tiers.write_through(attempt, value, writer).await };
+        self.tiers.domain.see_through(writing).await
+    }
+}
+
+impl<V: Send + Sync + 'static> Tiers<V> {
+    async fn write_through(
+        self: Arc<Self>,
+        attempt: Attempt,
+        value: Option<V>,
+        writer: Arc<dyn Writer<V>>,
+    ) -> Result<Receipt, Error> {
+        let token = Token(self.domain.random().next());
+        let remote = self.domain.remote();
+        // Without one, step 3 finds none and invalidates.
+        let _ = remote
+            .quarantine(&attempt.address, token, self.policy.lease)
+            .await;
+        let written = self.run_writer(&attempt, value, writer).await;
+        let receipt = match written {
+            Ok(loaded) => self.settle(&attempt, token, loaded).await,
+            Err(error) => {
+                if error.kind() == Kind::WriteFailed {
+                    // Without an answer the quarantine ends by itself.
+                    let _ = remote.release(&attempt.address, token).await;
+                } else {
+                    self.leave_in_doubt(&attempt).await;
+                }
+                Err(error)
+            }
+        };
+        let outcome = match &receipt {
+            Ok(receipt) if receipt.stored => WriteOutcome::Stored,
+            Err(error) if error.kind() == Kind::WriteFailed => WriteOutcome::Failed,
+            Err(error) if error.kind() == Kind::WriteUncertain => WriteOutcome::Uncertain,
+            Ok(_) | Err(_) => WriteOutcome::Invalidated,
+        };
+        self.observe(Event::Write {
+            cache: self.id,
+            outcome,
+        });
+        receipt
+    }
+
+    async fn run_writer(
+        &self,
+        attempt: &Attempt,
+        value: Option<V>,
+        writer: Arc<dyn Writer<V>>,
+    ) -> Result<Loaded<V>, Error> {
+        let key = attempt.key.clone();
+        // On a task of its own, so that a panic stays there.
+        let writing = tokio::spawn(async move { writer.write(key, value).await });
+        let writing = AbortOnDropHandle::new(writing);
+        let (kind, cause): (_, Cause) =
+            match tokio::time::timeout(self.policy.write_timeout, writing).await {
+                Ok(Ok(Ok(loaded))) => return Ok(loaded),
+                Ok(Ok(Err(WriteError::NotWritten(cause)))) => (Kind::WriteFailed, cause),
+                Ok(Ok(Err(WriteError::Uncertain(cause)))) => (Kind::WriteUncertain, cause),
+                Ok(Err(panic)) => (Kind::WriteUncertain, panic.into()),
+                Err(elapsed) => (Kind::WriteUncertain, elapsed.into()),
+            };
+        let name = self.policy.name.as_str();
+        Err(Error::new(kind, "writing through the cache", name).because(cause))
+    }
+
+    /// Step 3, after the commit.
+    async fn settle(
+        &self,
+        attempt: &Attempt,
+        token: Token,
+        loaded: Loaded<V>,
+    ) -> Result<Receipt, Error> {
+        let (mut stored, mut refused) = (false, None);
+        let mut told = None;
+        match loaded.as_of {
+            AsOf::Unknown => {}
+            AsOf::Position(position) => match self.set(attempt, loaded, None).await {
+                Ok(outcome @ (FillOutcome::Stored(_) | FillOutcome::Superseded)) => {
+                    stored = outcome != FillOutcome::Superseded;
+                    // The change has a place of its own, and its event is to come: L1s
+                    // drop the key, and nobody expects of L2 to have come so far.
+                    told = Some((position, Position::ZERO, None));
+                }
+                Ok(_) => {}
+                Err(error) => refused = Some(error),
+            },
+            AsOf::Leased => match self.store(attempt, token, loaded).await {
+                Ok(Some(Written::Stored { position, raised })) => {
+                    stored = true;
+                    told = Some((position, position, raised));
+                }
+                Ok(Some(Written::Invalidated { position, raised })) => {
+                    told = Some((position, position, raised));
+                }
+                Ok(_) => {}
+                Err(error) => refused = Some(error),
+            },
+        }
+        let change = self.change(attempt);
+        let position = match told {
+            Some((position, heard, raised)) => {
+                let told = self.domain.tell_written(&change, heard, raised).await;
+                told.map(|()| Some(position))
+            }
+            None => self.domain.announce_whole(&change).await,
+        };
+        Ok(Receipt {
+            stored,
+            position: position?,
+            refused,
+        })
+    }
+
+    /// Nothing if L2 is away, or may not keep such a value.
+    async fn store(
+        &self,
+        attempt: &Attempt,
+        token: Token,
+        loaded: Loaded<V>,
+    ) -> Result<Option<Written>, Error> {
+        let (body, ttl) = self.seal(attempt, loaded, None)?;
+        if ttl.is_zero() {
+            return Ok(None);
+        }
+        let write = Write {
+            token,
+            known: self.domain.horizon().known(attempt.address.bucket),
+            body,
+            ttl,
+        };
+        let written = self.domain.remote().write(&attempt.address, write).await;
+        Ok(written.ok())
+    }
+
+    /// The source may or may not have been written, or may be yet. L1s drop the key at
+    /// once; L2 is under quarantine, and when that ends, the key is invalidated.
+    async fn leave_in_doubt(self: &Arc<Self>, attempt: &Attempt) {
+        let change = self.change(attempt);
+        let told = self.domain.tell_written(&change, Position::ZERO, None);
+        let _ = told.await;
+        let tiers = self.clone();
+        self.domain.run(async move {
+            tokio::time::sleep(tiers.policy.lease).await;
+            let _ = tiers.domain.announce_whole(&change).await;
+        });
+    }
+
+    fn change(&self, attempt: &Attempt) -> Change {
+        let key = Key::new(&attempt.key).expect("an attempt is made of a checked key");
+        Change::key(&self.policy.name, key, None)
+    }
+}
+
+impl<V> Clone for WriteThrough<V> {
+    fn clone(&self) -> Self {
+        Self {
+            tiers: self.tiers.clone(),
+            writer: self.writer.clone(),
+        }
+    }
+}
+
+impl<V> fmt::Debug for WriteThrough<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteThrough")
+            .field("tiers", &self.tiers)
+            .finish_non_exhaustive()
+    }
+}
