@@ -11,7 +11,6 @@
 use crate::coherence::announce::Change;
 use crate::error::{Error, Kind};
 use crate::event::{Event, WriteOutcome};
-use crate::fill::offer::FillOutcome;
 use crate::fill::{Attempt, Tiers};
 use crate::model::as_of::AsOf;
 use crate::model::key::Key;
@@ -142,43 +141,34 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         token: Token,
         loaded: Loaded<V>,
     ) -> Result<Receipt, Error> {
-        let (mut stored, mut refused) = (false, None);
-        let mut told = None;
-        match loaded.as_of {
-            AsOf::Unknown => {}
-            AsOf::Position(position) => match self.set(attempt, loaded, None).await {
-                Ok(outcome @ (FillOutcome::Stored(_) | FillOutcome::Superseded)) => {
-                    stored = outcome != FillOutcome::Superseded;
-                    // The change has a place of its own, and its event is to come: L1s
-                    // drop the key, and nobody expects of L2 to have come so far.
-                    told = Some((position, Position::ZERO, None));
-                }
-                Ok(_) => {}
-                Err(error) => refused = Some(error),
-            },
-            AsOf::Leased => match self.store(attempt, token, loaded).await {
-                Ok(Some(Written::Stored { position, raised })) => {
-                    stored = true;
-                    told = Some((position, position, raised));
-                }
-                Ok(Some(Written::Invalidated { position, raised })) => {
-                    told = Some((position, position, raised));
-                }
-                Ok(_) => {}
-                Err(error) => refused = Some(error),
-            },
-        }
+        let own = match loaded.as_of {
+            AsOf::Position(position) => Some(position),
+            AsOf::Leased | AsOf::Unknown => None,
+        };
+        let (written, refused) = match self.store(attempt, token, loaded).await {
+            Ok(written) => (written, None),
+            Err(error) => (None, Some(error)),
+        };
         let change = self.change(attempt);
-        let position = match told {
-            Some((position, heard, raised)) => {
-                let told = self.domain.tell_written(&change, heard, raised).await;
-                told.map(|()| Some(position))
+        let (stored, position) = match written {
+            Some(Written::Stored { position, raised }) => {
+                // The event of a commit with a place of its own is still to come: L1s
+                // drop the key, and nobody expects L2 to have come so far.
+                let heard = own.map_or(position, |_| Position::ZERO);
+                self.domain.tell_written(&change, heard, raised).await?;
+                (true, Some(position))
             }
-            None => self.domain.announce_whole(&change).await,
+            Some(Written::Invalidated { position, raised }) => {
+                self.domain.tell_written(&change, position, raised).await?;
+                (false, Some(position))
+            }
+            Some(Written::NoWatermark | Written::TicksExhausted) | None => {
+                (false, self.domain.announce_whole(&change).await?)
+            }
         };
         Ok(Receipt {
             stored,
-            position: position?,
+            position,
             refused,
         })
     }
@@ -190,12 +180,18 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         token: Token,
         loaded: Loaded<V>,
     ) -> Result<Option<Written>, Error> {
+        let as_of = match loaded.as_of {
+            AsOf::Position(position) => Some(position),
+            AsOf::Leased => None,
+            AsOf::Unknown => return Ok(None),
+        };
         let (body, ttl) = self.seal(attempt, loaded, None)?;
         if ttl.is_zero() {
             return Ok(None);
         }
         let write = Write {
             token,
+            as_of,
             known: self.domain.horizon().known(attempt.address.bucket),
             body,
             ttl,

@@ -91,6 +91,7 @@ fn step(rng: &mut StdRng) -> Step {
             address,
             Write {
                 token,
+                as_of: maybe_position(rng, 0.4),
                 known: known(rng),
                 body: Bytes::copy_from_slice(&[rng.random::<u8>(); 3]),
                 ttl: LONG,

@@ -188,8 +188,8 @@ pub fn quarantine(
 /// Stores a committed value over its writer's quarantine, or invalidates the key; the
 /// last part is the new watermark.
 ///
-/// The value's position is the next after the quarantine began, not the bucket's next
-/// one:
+/// Without a position of its own, the value's is the next after the quarantine began, not
+/// the bucket's next one:
 ///
 /// 1. a writer commits change 5 of a key, under a quarantine
 /// 2. somebody else commits change 6 of it, and 7 of another key in the bucket
@@ -217,31 +217,39 @@ pub fn write(
         }
         _ => None,
     };
-    let position = match granted {
-        Some(granted) => granted.next_tick(),
-        None => next_local(record, &wm),
-    };
-    let Some(position) = position else {
-        return (Written::TicksExhausted, Then::Keep, None);
+    let as_of = match (granted, write.as_of) {
+        (None, _) => None,
+        (Some(granted), None) => granted.next_tick(),
+        // It was committed after the quarantine began.
+        (Some(granted), Some(as_of)) => {
+            let is_true = as_of > granted && as_of.tick == 0 && !as_of.is_made_up(wm.applied);
+            is_true.then_some(as_of)
+        }
     };
     let raised = lost.then_some(wm.floor);
-    let wm = Watermark {
-        applied: wm.applied.max(position),
-        ..wm
+    let Some(as_of) = as_of else {
+        let Some(position) = next_local(record, &wm) else {
+            return (Written::TicksExhausted, Then::Keep, None);
+        };
+        let mark = Stored::Mark {
+            floor: position,
+            lease: None,
+        };
+        let answer = Written::Invalidated { position, raised };
+        return (answer, Then::Put(mark), Some(wm.at_least(position)));
     };
-    let (answer, stored) = match granted {
-        Some(_) => {
-            let (as_of, body) = (position, write.body.clone());
-            let answer = Written::Stored { position, raised };
-            (answer, Stored::Value { as_of, body })
-        }
-        None => {
-            let (floor, lease) = (position, None);
-            let answer = Written::Invalidated { position, raised };
-            (answer, Stored::Mark { floor, lease })
-        }
+    // A commit's own position is not applied before its event: earlier ones are still on
+    // their way, and a lease granted meanwhile would claim them.
+    let wm = match write.as_of {
+        None => wm.at_least(as_of),
+        Some(_) => wm,
     };
-    (answer, Then::Put(stored), Some(wm))
+    let body = write.body.clone();
+    let answer = Written::Stored {
+        position: as_of,
+        raised,
+    };
+    (answer, Then::Put(Stored::Value { as_of, body }), Some(wm))
 }
 
 /// Applies an invalidation; the last part is the new watermark.

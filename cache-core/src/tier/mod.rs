@@ -76,6 +76,14 @@ impl Watermark {
         self.applied < known.applied || self.seen < known.seen
     }
 
+    /// The same with a position applied.
+    pub(crate) fn at_least(self, position: Position) -> Self {
+        Self {
+            applied: self.applied.max(position),
+            ..self
+        }
+    }
+
     /// What becomes of it then: no value from before is believed.
     pub(crate) fn raised(self, known: &Known) -> Self {
         let start = self.applied.max(known.applied).max(known.seen);
@@ -198,6 +206,9 @@ pub struct Invalidate {
 pub struct Write {
     /// The quarantine it was written under.
     pub token: Token,
+    /// The position of its commit; `None` takes the next local one after the quarantine
+    /// began.
+    pub as_of: Option<Position>,
     /// What the caller has heard of the bucket.
     pub known: Known,
     /// The envelope.
@@ -206,19 +217,19 @@ pub struct Write {
     pub ttl: Duration,
 }
 
-/// What became of a [`Write`]. The position is that of a local invalidation, which
-/// the step is either way: whatever other tiers hold of the key is older.
+/// What became of a [`Write`]. Whatever other tiers hold of the key is older.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
     /// Stored, with the position for its as-of.
     Stored {
-        /// The next local position after the quarantine began.
+        /// The commit's, or the next local one after the quarantine began.
         position: Position,
         /// The bucket's new floor, if it had lost changes that the caller knew of.
         raised: Option<Position>,
     },
     /// Invalidated instead: the quarantine ran out, or an invalidation or another
-    /// writer took it, or the bucket has lost writes since.
+    /// writer took it, or the bucket has lost writes since, or the commit's position
+    /// cannot be true.
     Invalidated {
         /// The bucket's next local position.
         position: Position,

@@ -75,6 +75,7 @@ impl Race {
             _ => {
                 let write = Write {
                     token,
+                    as_of: None,
                     known: Known::NOTHING,
                     body: Bytes::from(vec![writer as u8 + 1]),
                     ttl: MINUTE,

@@ -1,12 +1,14 @@
 //! What the processes of a run went through, counted: a simulation in which nothing
 //! happens proves nothing.
 
-use cache_core::event::{Answer, CacheId, Event, Found, LeaseOutcome, Observer, Tier};
+use cache_core::event::{
+    Answer, CacheId, Event, Found, LeaseOutcome, Observer, Tier, WriteOutcome,
+};
 use cache_core::model::key::Name;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is counted, with its name.
-pub(crate) const COUNTED: [&str; 12] = [
+pub(crate) const COUNTED: [&str; 15] = [
     "hits in L1",
     "hits in L2",
     "loads by the source",
@@ -19,6 +21,9 @@ pub(crate) const COUNTED: [&str; 12] = [
     "times that trust ended",
     "second looks that held",
     "second looks that found L2 or L1 too old",
+    "values written through",
+    "writes that invalidated only",
+    "writes of which nobody knows",
 ];
 
 const VIOLATED: usize = 11;
@@ -82,6 +87,18 @@ impl Observer for Count {
                 found: Found::Violated,
                 ..
             } => VIOLATED,
+            Event::Write {
+                outcome: WriteOutcome::Stored,
+                ..
+            } => 12,
+            Event::Write {
+                outcome: WriteOutcome::Invalidated,
+                ..
+            } => 13,
+            Event::Write {
+                outcome: WriteOutcome::Uncertain,
+                ..
+            } => 14,
             _ => return,
         };
         self.0[at].fetch_add(1, Ordering::Relaxed);

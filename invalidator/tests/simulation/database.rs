@@ -9,7 +9,7 @@ use cache_core::model::as_of::AsOf;
 use cache_core::model::key::{Key, KeySpace, Name};
 use cache_core::model::position::Position;
 use cache_core::model::tag::Tag;
-use cache_core::source::{Cause, Loaded};
+use cache_core::source::{Cause, Loaded, WriteError};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -178,9 +178,50 @@ impl Database {
         };
         pause(dice.span(0..weather.load_millis)).await;
         life.gate().await;
-        let value = (!is_absent(version)).then_some((row as u64, version));
-        let tag = Tag::new(tag(group_of(row))).expect("a tag within its limits");
-        Ok(Loaded::from(value).read_at(as_of).tagged([tag]))
+        Ok(row_at(row, version).read_at(as_of))
+    }
+
+    /// Writes the next version of a row, as a writer does: on its way, by one commit, and
+    /// back. `committed` is the transaction.
+    pub(crate) async fn write(
+        &self,
+        life: &Lifeline,
+        row: usize,
+        committed: &OnceLock<usize>,
+    ) -> Result<Loaded<Row>, WriteError> {
+        let Sky { dice, weather, .. } = &*self.sky;
+        pause(dice.span(0..weather.load_millis)).await;
+        life.gate().await;
+        if self.sky.strikes(0.05) {
+            return Err(WriteError::not_written("the simulated source refused"));
+        }
+        let hangs = self.sky.strikes(0.05);
+        if hangs && dice.chance(0.5) {
+            return std::future::pending().await;
+        }
+        let transaction = self.commit(row);
+        if hangs {
+            return std::future::pending().await;
+        }
+        if self.sky.strikes(0.05) {
+            return Err(WriteError::Uncertain(
+                "the simulated source broke off".into(),
+            ));
+        }
+        let version = self.version_by(row, transaction).unwrap_or_default();
+        let _ = committed.set(transaction);
+        pause(dice.span(0..weather.load_millis)).await;
+        life.gate().await;
+        // Some sources tell where in the stream a commit is, a little later.
+        let mut as_of = AsOf::Leased;
+        if dice.chance(0.3) {
+            while as_of == AsOf::Leased {
+                pause(Duration::from_millis(5)).await;
+                let place = self.state.lock().log[transaction].place;
+                as_of = place.map_or(as_of, |at| AsOf::Position(Position::new(0, at, 0)));
+            }
+        }
+        Ok(row_at(row, version).read_at(as_of))
     }
 
     /// Replays on the replica, for ever.
@@ -241,6 +282,13 @@ impl State {
         let place = replayed.find_map(|one| one.place).unwrap_or(0);
         Position::new(0, place, 0)
     }
+}
+
+/// A version of a row as it is cached.
+fn row_at(row: usize, version: u64) -> Loaded<Row> {
+    let value = (!is_absent(version)).then_some((row as u64, version));
+    let tag = Tag::new(tag(group_of(row))).expect("a tag within its limits");
+    Loaded::from(value).tagged([tag])
 }
 
 /// Some versions of every row are its absence: deleted, and inserted again.

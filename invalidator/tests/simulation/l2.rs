@@ -152,6 +152,13 @@ impl L2 {
         self.oracle.l2_lost_writes();
     }
 
+    /// Notes the floor that a record has been given.
+    fn confirm(&self, address: &Address, position: Position) {
+        let mut floors = self.floors.lock();
+        let floor = floors.entry(address.clone()).or_default();
+        *floor = position.max(*floor);
+    }
+
     /// I1, looked at after every step.
     fn check(&self, address: &Address) {
         let Some(floor) = self.floors.lock().get(address).copied() else {
@@ -173,10 +180,7 @@ impl L2 {
         let answers = at_once(self.inner.apply(batch));
         for (address, answer) in addresses.iter().zip(&answers) {
             if let Ok(Applied::Done { position, .. }) = answer {
-                let mut floors = self.floors.lock();
-                let floor = floors.entry(address.clone()).or_default();
-                *floor = (*floor).max(*position);
-                drop(floors);
+                self.confirm(address, *position);
                 self.oracle
                     .say(|| format!("L2 applied {position} to {}", show(address)));
             }
@@ -363,6 +367,9 @@ impl Remote for Line {
     async fn write(&self, address: &Address, write: Write) -> Result<Written, RemoteError> {
         let effect = move |l2: &L2, address: &Address| {
             let answer = at_once(l2.inner.write(address, write));
+            if let Ok(Written::Invalidated { position, .. }) = answer {
+                l2.confirm(address, position);
+            }
             l2.oracle
                 .say(|| format!("L2 answers {answer:?} to a write of {}", show(address)));
             answer

@@ -16,7 +16,7 @@ use cache_core::strategy::cache_aside::Hit;
 use cache_core::strategy::read_through::ReadThrough;
 use cache_core::wire::codec::Bincode;
 use cache_core::{Cache, Domain, Lookup, Name, Policy, Role};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The tasks that read in each process.
@@ -214,6 +214,33 @@ impl Member {
         }
     }
 
+    /// Writes the next version of a row through the cache.
+    pub(crate) async fn write_through(&self, row: usize) {
+        let Reads::Shipping { cache, .. } = &self.reads else {
+            return;
+        };
+        self.life.gate().await;
+        let committed = Arc::new(OnceLock::new());
+        let (world, life, notes) = (self.world.clone(), self.life.clone(), committed.clone());
+        let through = cache.write_through(move |_, _: Option<Row>| {
+            let (world, life, notes) = (world.clone(), life.clone(), notes.clone());
+            async move { world.database.write(&life, row, &notes).await }
+        });
+        let receipt = through.put(key(row), (0, 0)).await;
+        let World {
+            oracle,
+            hub,
+            database,
+            ..
+        } = &*self.world;
+        if let (Ok(receipt), Some(transaction)) = (receipt, committed.get()) {
+            let version = database.version_by(row, *transaction).unwrap_or_default();
+            let everywhere = receipt.position.is_some() && !hub.is_cut(self.life.process);
+            let written = [(row, version)];
+            oracle.invalidated_itself(self.life.process, &written, *transaction, everywhere);
+        }
+    }
+
     /// What it answers when everything rests: the newest, and at `last` from a cache.
     pub(crate) async fn come_to_rest(&self, row: usize, last: bool) {
         let through = match &self.reads {
@@ -235,7 +262,9 @@ impl Member {
         }
         let tier = answer.ok().flatten().map(|hit| hit.tier());
         // What a writer told of and L2 took unheard is owed for longer than a run.
-        if last && tier == Some(Tier::None) && !self.world.sky.weather.writers_invalidate {
+        let weather = &self.world.sky.weather;
+        let owed = weather.writers_invalidate || weather.writers_write_through;
+        if last && tier == Some(Tier::None) && !owed {
             oracle.violated(format!(
                 "C: process {process} does not cache row {row}, though nothing is wrong"
             ));
@@ -282,6 +311,7 @@ impl World {
 fn policy() -> Policy {
     let mut policy = Policy::new("rows").expect("a name within its limits");
     policy.load_timeout = Duration::from_millis(500);
+    policy.write_timeout = Duration::from_millis(500);
     policy.lease = Duration::from_millis(700);
     policy.wait = Duration::from_millis(150);
     policy

@@ -106,6 +106,8 @@ pub(crate) struct Weather {
     pub(crate) invalidators: usize,
     /// Whether writers invalidate by themselves, before the event.
     pub(crate) writers_invalidate: bool,
+    /// Whether some changes are written through the cache.
+    pub(crate) writers_write_through: bool,
     /// What strikes.
     pub(crate) faults: Vec<Fault>,
     /// The mean time between two strikes, in milliseconds.
@@ -144,6 +146,7 @@ impl Weather {
             l2_is_new: dice.chance(0.25),
             invalidators: dice.pick(1..3),
             writers_invalidate: dice.chance(0.3),
+            writers_write_through: dice.chance(0.3),
             faults,
             strike_millis: millis(500).max(80),
         }

@@ -126,6 +126,12 @@ impl World {
         let dice = &self.sky.dice;
         while !self.sky.is_clear() {
             let row = dice.pick(0..ROWS);
+            if self.sky.weather.writers_write_through && dice.chance(0.5) {
+                let writer = self.members.lock()[dice.pick(0..MEMBERS)].clone();
+                tokio::spawn(async move { writer.write_through(row).await });
+                pause(dice.span(1..150)).await;
+                continue;
+            }
             let whole_group = !self.sky.weather.writers_invalidate && dice.chance(0.15);
             let transaction = match whole_group {
                 true => self.database.commit_group(row % GROUPS),

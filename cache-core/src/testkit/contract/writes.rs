@@ -19,6 +19,7 @@ pub(super) async fn check<R: Remote>(empty: &mut impl AsyncFnMut() -> R) {
     nothing_is_written_without_a_watermark(&empty().await).await;
     a_quarantine_serves_nobody_and_lets_nobody_fill(&empty().await).await;
     a_written_value_is_as_old_as_its_quarantine(&empty().await).await;
+    a_commits_own_position_is_checked_and_not_applied(&empty().await).await;
     an_invalidation_ends_a_quarantine(&empty().await).await;
     an_old_event_does_not_end_a_quarantine(&empty().await).await;
     the_last_quarantine_holds(&empty().await).await;
@@ -36,8 +37,19 @@ async fn write(remote: &impl Remote, key: &str, token: u64) -> Written {
 }
 
 async fn write_knowing(remote: &impl Remote, key: &str, token: u64, known: Known) -> Written {
+    write_all(remote, key, token, known, None).await
+}
+
+async fn write_all(
+    remote: &impl Remote,
+    key: &str,
+    token: u64,
+    known: Known,
+    as_of: Option<Position>,
+) -> Written {
     let write = Write {
         token: Token(token),
+        as_of,
         known,
         body: BODY,
         ttl: MINUTE,
@@ -106,6 +118,23 @@ async fn a_written_value_is_as_old_as_its_quarantine(remote: &impl Remote) {
     assert_eq!(write(remote, KEY, 2).await, stored(local(7, 2)));
     apply(remote, KEY, Some(at(8))).await;
     assert_eq!(value(remote, KEY).await, None);
+}
+
+async fn a_commits_own_position_is_checked_and_not_applied(remote: &impl Remote) {
+    begin(remote, 3).await;
+    let write = async |as_of| {
+        assert!(quarantine(remote, KEY, 1).await);
+        write_all(remote, KEY, 1, Known::NOTHING, Some(as_of)).await
+    };
+    assert_eq!(write(at(5)).await, stored(at(5)));
+    let watermark = read(remote, KEY).await.watermark.expect("it is there");
+    assert_eq!(watermark.applied, at(3), "its event is still to come");
+    apply(remote, KEY, Some(at(5))).await;
+    assert_eq!(value(remote, KEY).await, Some(at(5)));
+    let lies = [at(5), local(6, 1), at(1 << 42), Position::new(1, 6, 0)];
+    for (tick, lie) in (1..).zip(lies) {
+        assert_eq!(write(lie).await, invalidated(local(5, tick)), "{lie}");
+    }
 }
 
 async fn an_invalidation_ends_a_quarantine(remote: &impl Remote) {

@@ -197,6 +197,7 @@ impl Remote for RedisRemote {
         let [applied, seen] = known(&write.known);
         let args = vec![
             hex(write.token),
+            position(write.as_of),
             millis(write.ttl.max(Duration::from_millis(1))),
             millis(MARK_KEEP),
             write.body.to_vec(),

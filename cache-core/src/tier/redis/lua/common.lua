@@ -15,6 +15,12 @@ end
 local function max(a, b) if less(a, b) then return b end return a end
 local function min(a, b) if less(a, b) then return a end return b end
 local function epoch(position) return string.sub(position, 1, 8) end
+-- Whether an as-of is of another epoch, or further ahead than any change can be.
+-- Epoch: digits 1 to 8; offset: 9 to 24, of which the first 6 are its 2^40s.
+local function made_up(as_of, w)
+  local ahead = tonumber(string.sub(as_of, 9, 14), 16) - tonumber(string.sub(w.applied, 9, 14), 16)
+  return epoch(as_of) ~= epoch(w.applied) or ahead > 1
+end
 -- The next local position, or nil when the ticks are used up.
 local function next_tick(position)
   local tick = tonumber(string.sub(position, 25, 32), 16)

@@ -14,10 +14,7 @@ floor = max(floor, w.floor)
 local as_of, admitted = granted, not less(granted, floor)
 if ARGV[2] ~= '' then
   as_of = ARGV[2]
-  -- epoch: digits 1 to 8; offset: 9 to 24, of which the first 6 are its 2^40s.
-  local same_epoch = epoch(as_of) == epoch(w.applied)
-  local ahead = tonumber(string.sub(as_of, 9, 14), 16) - tonumber(string.sub(w.applied, 9, 14), 16)
-  admitted = not less(as_of, floor) and string.sub(floor, 25, 32) == '00000000' and same_epoch and ahead <= 1
+  admitted = not less(as_of, floor) and string.sub(floor, 25, 32) == '00000000' and not made_up(as_of, w)
 end
 if not admitted then
   if leased then put_mark(floor, ARGV[4]) end
