@@ -23,6 +23,9 @@ use tokio::time::MissedTickBehavior;
 /// Heartbeats sent after the last announcement before a quiet publisher says
 /// farewell: as many as may go missing.
 const BEATS_AFTER_LAST: u32 = 3;
+/// The parts in which an invalidator tells all buckets. A script a bucket, each in a slot
+/// of its own: 256 of them at once would hold up every change that comes just then.
+const PARTS: u32 = 8;
 
 /// What heartbeats and mending work with.
 #[derive(Clone, Debug)]
@@ -73,22 +76,29 @@ impl Heart {
         }
         let mut told = Position::ZERO;
         let mut doubted = HashSet::new();
-        let mut tick = tokio::time::interval(self.every);
+        let mut tick = tokio::time::interval(self.every / PARTS);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first round at once: nobody trusts an L1 before its heartbeat.
+        let mut waits = false;
         loop {
-            tick.tick().await;
-            let Some(Done {
-                position: seen,
-                said,
-            }) = *done.borrow()
-            else {
-                continue;
+            let Some(Done { position: seen, .. }) = *done.borrow() else {
+                return;
             };
-            let carries = self.clock.now().since(said) <= self.carries_for;
-            doubted.extend(self.remote.moved());
-            if self.tell_buckets(Bucket::all(), seen, &mut doubted).await {
+            let mut all = true;
+            for part in 0..PARTS {
+                if waits {
+                    tick.tick().await;
+                }
+                doubted.extend(self.remote.moved());
+                let buckets = Bucket::all().filter(|bucket| u32::from(bucket.0) % PARTS == part);
+                all &= self.tell_buckets(buckets, seen, &mut doubted).await;
+            }
+            waits = true;
+            if all {
                 told = told.max(seen);
             }
+            let said = done.borrow().map_or(Tick::default(), |done| done.said);
+            let carries = self.clock.now().since(said) <= self.carries_for;
             // A bus that is away is noticed by its listeners; nothing else helps.
             let _ = self.voice.heartbeat(carries, told).await;
         }
