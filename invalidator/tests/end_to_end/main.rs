@@ -27,7 +27,7 @@ const TEST: &str = "the_old_row_is_refused_everywhere_with_one_invalidator";
 /// One after the other: lags are times.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_old_row_is_refused_everywhere_with_one_invalidator() {
     if let Ok(role) = std::env::var(ROLE) {
         return process::be(&role).await;

@@ -1,6 +1,6 @@
 //! The two kinds of readers: the library, and a caller of the agent.
 
-use crate::rows;
+use crate::rows::{self, Source};
 use cache_agent::proto::v1::cache_service_client::CacheServiceClient;
 use cache_agent::proto::v1::fill_request::Loaded;
 use cache_agent::proto::v1::get_response::Result as Got;
@@ -16,7 +16,6 @@ use cache_core::{Cache, DomainSettings, Policy, ReadThrough, Role};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio_postgres::Client;
 use tonic::transport::{Channel, Endpoint};
 
 /// Where everything is.
@@ -72,7 +71,7 @@ pub(crate) enum Reader {
 #[derive(Clone)]
 pub(crate) struct Caller {
     client: CacheServiceClient<Channel>,
-    source: Arc<Client>,
+    source: Arc<Source>,
     cache: &'static str,
     /// How many answers came from a tier.
     pub(crate) hits: Arc<AtomicU64>,
@@ -85,12 +84,12 @@ impl Reader {
         let domain = domain.expect("the servers are up");
         let policy = Policy::new("library").expect("a name");
         let cache: Cache<u64> = Cache::open(&domain, policy, Bincode::default()).expect("a policy");
-        let source = Arc::new(rows::connect(&places.postgres).await);
+        let source = Arc::new(Source::connect(&places.postgres).await);
         let load = move |wanted: Wanted| {
             let source = source.clone();
             async move {
                 let row = wanted.text()["user:".len()..].parse()?;
-                Ok::<_, Cause>(Some(rows::version(&source, row).await?))
+                Ok::<_, Cause>(Some(source.version(row).await?))
             }
         };
         Self::Library(cache.read_through(load))
@@ -119,7 +118,7 @@ impl Caller {
         let channel = endpoint.connect().await.expect("the agent listens");
         Self {
             client: CacheServiceClient::new(channel),
-            source: Arc::new(rows::connect(postgres).await),
+            source: Arc::new(Source::connect(postgres).await),
             cache,
             hits: Arc::default(),
         }
@@ -169,9 +168,7 @@ impl Caller {
             Some(Got::Miss(miss)) => miss.lease,
             None => return Err("an answer without a result".to_owned()),
         };
-        let version = rows::version(&self.source, row)
-            .await
-            .map_err(|e| e.to_string())?;
+        let version = self.source.version(row).await.map_err(|e| e.to_string())?;
         if let Some(lease) = lease {
             let fill = FillRequest {
                 cache,

@@ -1,7 +1,7 @@
 //! The table in Postgres, and the change events an application makes of it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, Statement};
 
 /// How many rows change.
 pub(crate) const ROWS: i64 = 20;
@@ -31,10 +31,25 @@ pub(crate) async fn create(client: &Client, rows: i64) {
         .expect("the rows are made");
 }
 
-pub(crate) async fn version(client: &Client, row: i64) -> Result<u64, tokio_postgres::Error> {
-    let query = "SELECT version FROM users WHERE id = $1";
-    let found = client.query_one(query, &[&row]).await?;
-    Ok(found.get::<_, i64>(0) as u64)
+/// A connection that reads rows, by one prepared statement.
+pub(crate) struct Source {
+    client: Client,
+    version: Statement,
+}
+
+impl Source {
+    /// Connects; the table must be there.
+    pub(crate) async fn connect(at: &str) -> Self {
+        let client = connect(at).await;
+        let query = "SELECT version FROM users WHERE id = $1";
+        let version = client.prepare(query).await.expect("the table is there");
+        Self { client, version }
+    }
+
+    pub(crate) async fn version(&self, row: i64) -> Result<u64, tokio_postgres::Error> {
+        let found = self.client.query_one(&self.version, &[&row]).await?;
+        Ok(found.get::<_, i64>(0) as u64)
+    }
 }
 
 /// Commits the next version of a row; returns it and the moment of the commit.

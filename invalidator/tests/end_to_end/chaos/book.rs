@@ -16,6 +16,8 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 /// How often processes are told.
+const TOLD_EVERY: Duration = Duration::from_millis(50);
+/// How often a writer that is held back looks whether it may go on.
 const EVERY: Duration = Duration::from_millis(10);
 /// What a commit may take from the database's answer into the book.
 const MARGIN_US: u64 = 300_000;
@@ -72,7 +74,7 @@ impl Book {
             let mut lines = std::mem::take(&mut self.state.lock().lines);
             let _ = writeln!(lines, "known {until_us}");
             crew.tell(&lines);
-            pace(EVERY).await;
+            pace(TOLD_EVERY).await;
         }
     }
 

@@ -289,6 +289,6 @@ async fn watch_l2(scene: Arc<Scene>, lags: Arc<Mutex<Lags>>) {
             });
         }
         while watching.try_join_next().is_some() {}
-        pace(Duration::from_millis(1)).await;
+        pace(Duration::from_millis(2)).await;
     }
 }

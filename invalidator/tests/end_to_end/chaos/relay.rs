@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::sync::mpsc;
-use tokio_postgres::Client;
+use tokio::sync::{mpsc, watch};
+use tokio_postgres::{Client, Statement};
 
 const SLOT: &str = "relay";
 /// The most transactions that are published together.
@@ -70,8 +70,24 @@ pub(crate) async fn start(primary: &str, nats: &str, book: Arc<Book>) -> Child {
     });
     let mut context = jetstream::new(async_nats::connect(nats).await.expect("NATS is up"));
     context.set_timeout(ACK_WAIT);
-    tokio::spawn(carry(transactions, client, context, book));
+    let (progress, places) = watch::channel(0);
+    tokio::spawn(note(rows::connect(primary).await, places));
+    tokio::spawn(carry(transactions, client, context, book, progress));
     child
+}
+
+/// Writes down how far the stream is, for those who read the standby. Beside the relay,
+/// which need not wait for it: the place may come late, and must not come early.
+async fn note(client: Client, mut places: watch::Receiver<u64>) {
+    // The epoch is whoever's who restores.
+    let update = "UPDATE progress SET place = $1";
+    let update = client.prepare(update).await;
+    let update = update.expect("the primary is never touched");
+    while places.changed().await.is_ok() {
+        let last = *places.borrow_and_update() as i64;
+        let updated = client.execute(&update, &[&last]).await;
+        updated.expect("the primary is never touched");
+    }
 }
 
 async fn carry(
@@ -79,7 +95,10 @@ async fn carry(
     client: Client,
     context: Context,
     book: Arc<Book>,
+    progress: watch::Sender<u64>,
 ) {
+    let query = client.prepare(VISIBLE).await;
+    let query = query.expect("the primary is never touched");
     let mut waiting = Vec::new();
     loop {
         if waiting.is_empty() && transactions.recv_many(&mut waiting, BATCH).await == 0 {
@@ -87,7 +106,7 @@ async fn carry(
         }
         let room = BATCH - waiting.len();
         waiting.extend(std::iter::from_fn(|| transactions.try_recv().ok()).take(room));
-        let visible = visible(&client, &waiting).await;
+        let visible = visible(&client, &query, &waiting).await;
         let ready: Vec<_> = waiting.drain(..visible).collect();
         if ready.is_empty() {
             pace(PAUSE).await;
@@ -96,18 +115,15 @@ async fn carry(
         let told = ready.into_iter().filter(|one| !one.untold);
         let changes: Vec<_> = told.flat_map(|one| one.changes).collect();
         if let Some(last) = publish(&context, &changes, &book).await {
-            // The epoch is whoever's who restores.
-            let update = "UPDATE progress SET place = $1";
-            let updated = client.execute(update, &[&(last as i64)]).await;
-            updated.expect("the primary is never touched");
+            progress.send_replace(last);
         }
     }
 }
 
 /// How many of the first transactions can be seen.
-async fn visible(client: &Client, waiting: &[Transaction]) -> usize {
+async fn visible(client: &Client, query: &Statement, waiting: &[Transaction]) -> usize {
     let xids: Vec<_> = waiting.iter().map(|one| one.xid.as_str()).collect();
-    let seen = client.query(VISIBLE, &[&xids]).await;
+    let seen = client.query(query, &[&xids]).await;
     let seen = seen.expect("the primary is never touched");
     let mut seen = seen.iter().map(|row| row.get::<_, bool>(0));
     seen.position(|seen| !seen).unwrap_or(waiting.len())

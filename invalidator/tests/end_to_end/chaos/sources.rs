@@ -1,7 +1,7 @@
 //! Where a library process loads from: the primary, or a hot standby that says how far
 //! it has replayed.
 
-use crate::rows;
+use crate::rows::{self, Source};
 use cache_core::model::as_of::AsOf;
 use cache_core::model::position::Position;
 use cache_core::random::{Random, SystemRandom};
@@ -9,7 +9,7 @@ use cache_core::source::{Cause, Loaded, Wanted};
 use cache_core::testkit::until::pace;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Statement};
 
 /// Value and place from one statement: the relay writes the place of an event only
 /// after the commit that it is about.
@@ -19,19 +19,23 @@ const STANDBY: &str = "SELECT users.version, progress.epoch, progress.place \
 /// A process's connections to the database.
 #[derive(Clone)]
 pub(crate) struct Sources {
-    primary: Arc<Client>,
-    standby: Option<Arc<Client>>,
+    primary: Arc<Source>,
+    standby: Option<Arc<(Client, Statement)>>,
 }
 
 impl Sources {
     /// Connects; with a `standby`, half of the loads are read there.
     pub(crate) async fn connect(primary: &str, standby: Option<&str>) -> Self {
         let standby = match standby {
-            Some(at) => Some(Arc::new(rows::connect(at).await)),
+            Some(at) => {
+                let client = rows::connect(at).await;
+                let query = client.prepare(STANDBY).await.expect("the tables are there");
+                Some(Arc::new((client, query)))
+            }
             None => None,
         };
         Self {
-            primary: Arc::new(rows::connect(primary).await),
+            primary: Arc::new(Source::connect(primary).await),
             standby,
         }
     }
@@ -52,7 +56,7 @@ impl Sources {
         let standby = self.standby.as_ref();
         if let Some(standby) = standby.filter(|_| SystemRandom.next().is_multiple_of(2))
             // A query that replay cancels is the primary's.
-            && let Ok(found) = standby.query_one(STANDBY, &[&row]).await
+            && let Ok(found) = standby.0.query_one(&standby.1, &[&row]).await
         {
             let epoch = found.get::<_, i64>(1) as u32;
             let at = Position::new(epoch, found.get::<_, i64>(2) as u64, 0);
@@ -64,7 +68,7 @@ impl Sources {
 
     /// Now and then slowly, so that changes come in between.
     async fn load_primary(&self, row: i64) -> Result<Loaded<u64>, Cause> {
-        let version = rows::version(&self.primary, row).await?;
+        let version = self.primary.version(row).await?;
         let draw = SystemRandom.next();
         if draw.is_multiple_of(8) {
             pace(Duration::from_millis(draw % 20)).await;
