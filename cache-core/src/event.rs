@@ -169,6 +169,8 @@ pub enum Answer {
     Hit,
     /// A cached absence.
     Negative,
+    /// A value or an absence that has expired: the source is slow, or fails.
+    Stale,
     /// Nothing cached.
     Miss,
     /// An error.

@@ -3,8 +3,24 @@
 #[doc = include_str!("../docs/consistency.md")]
 pub mod consistency {}
 
+#[doc = include_str!("../docs/features.md")]
+pub mod features {}
+
 #[doc = include_str!("../docs/evidence.md")]
 pub mod evidence {}
+
+/// The strategies: the pain that each solves, when not to use it, and what is lost when
+/// something fails.
+pub mod strategies {
+    #[doc = include_str!("../docs/strategies/cache_aside.md")]
+    pub mod cache_aside {}
+
+    #[doc = include_str!("../docs/strategies/read_through.md")]
+    pub mod read_through {}
+
+    #[doc = include_str!("../docs/strategies/write_through.md")]
+    pub mod write_through {}
+}
 
 #[doc = include_str!("../docs/architecture.md")]
 pub mod architecture {}

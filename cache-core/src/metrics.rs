@@ -47,6 +47,8 @@ pub struct CacheCounts {
     pub l2_hits: u64,
     /// Absences answered from L2.
     pub l2_negatives: u64,
+    /// Reads answered with an expired entry, because the source is slow or fails.
+    pub stale: u64,
     /// Reads that found nothing cached.
     pub misses: u64,
     /// Reads answered with an error.
@@ -131,6 +133,7 @@ impl Metrics {
                     l1_negatives: gets[1],
                     l2_hits: gets[2],
                     l2_negatives: gets[3],
+                    stale: gets[6],
                     misses: gets[4],
                     errors: gets[5],
                     loads: series.loads.iter().map(Counter::get).sum(),

@@ -30,12 +30,19 @@ pub enum UnleasedSet {
 pub struct Policy {
     /// The cache's name.
     pub name: Name,
-    /// How long entries live: 5 min, 30 s for absences, 10 % jitter.
+    /// How long entries live: 5 min, 30 s for absences, 10 % jitter; an hour more when the
+    /// source is slow or fails.
     pub lifetime: Lifetime,
     /// The bytes of L1: 64 MiB.
     pub l1_bytes: u64,
     /// The largest encoded value: 1 MiB.
     pub value_bytes_max: usize,
+    /// How long a read waits for a load when a value is at hand that has only expired:
+    /// 100 ms. The load goes on.
+    pub soft_timeout: Duration,
+    /// How long such a value is then answered before the next load begins, after one that
+    /// was slow or failed: 5 s.
+    pub load_backoff: Duration,
     /// How long one load may take: 5 s.
     pub load_timeout: Duration,
     /// How many loads may run at once in this process: 64.
@@ -71,11 +78,14 @@ impl Policy {
             lifetime: Lifetime {
                 ttl: minutes(5),
                 negative_ttl: Duration::from_secs(30),
+                stale_ttl: minutes(60),
                 l1_ttl: minutes(5),
                 jitter: 0.1,
             },
             l1_bytes: 64 * 1024 * 1024,
             value_bytes_max: 1024 * 1024,
+            soft_timeout: Duration::from_millis(100),
+            load_backoff: Duration::from_secs(5),
             load_timeout: Duration::from_secs(5),
             loads_max: 64,
             loads_ramp: Duration::from_millis(750),
@@ -95,7 +105,8 @@ impl Policy {
     pub fn check(&self) -> Result<(), Error> {
         let lifetime = &self.lifetime;
         let day = Duration::from_secs(24 * 3600);
-        let longest = lifetime.ttl.max(lifetime.negative_ttl).max(lifetime.l1_ttl);
+        let fresh = lifetime.ttl.max(lifetime.negative_ttl).max(lifetime.l1_ttl);
+        let longest = fresh.max(lifetime.stale_ttl);
         let shortest = lifetime.ttl.min(lifetime.l1_ttl);
         let rules = [
             (

@@ -44,7 +44,7 @@ const NOT_THE_SOURCES: &str = "a hit was not what the source has, and no invalid
 /// The series of one cache, looked up once.
 #[derive(Debug)]
 pub(crate) struct CacheSeries {
-    pub(crate) gets: [Counter; 6],
+    pub(crate) gets: [Counter; 7],
     pub(crate) loads: [Counter; 5],
     pub(crate) load_time: Histogram,
     pub(crate) load_turns: Gauge,
@@ -56,13 +56,14 @@ pub(crate) struct CacheSeries {
     pub(crate) shadow: [Counter; 5],
 }
 
-const GETS: [(&str, &str); 6] = [
+const GETS: [(&str, &str); 7] = [
     ("l1", "hit"),
     ("l1", "negative"),
     ("l2", "hit"),
     ("l2", "negative"),
     ("none", "miss"),
     ("none", "error"),
+    ("l1", "stale"),
 ];
 const LOADS: [&str; 5] = ["success", "not_found", "error", "timeout", "shed"];
 const WRITES: [&str; 4] = ["stored", "invalidated", "failed", "uncertain"];
@@ -232,6 +233,7 @@ impl CacheSeries {
 
 fn get_index(tier: Tier, answer: Answer) -> usize {
     match (tier, answer) {
+        (_, Answer::Stale) => 6,
         (_, Answer::Error) => 5,
         (Tier::None, _) | (_, Answer::Miss) => 4,
         (Tier::L1, Answer::Hit) => 0,

@@ -14,6 +14,7 @@ use crate::model::key::Bucket;
 use crate::model::position::Position;
 use crate::tier::{Beat, Beaten, Remote};
 use crate::wire::invalidation::{Invalidation, Target};
+use futures_util::future::join_all;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,9 +24,10 @@ use tokio::time::MissedTickBehavior;
 /// Heartbeats sent after the last announcement before a quiet publisher says
 /// farewell: as many as may go missing.
 const BEATS_AFTER_LAST: u32 = 3;
-/// The parts in which an invalidator tells all buckets. A script a bucket, each in a slot
-/// of its own: 256 of them at once would hold up every change that comes just then.
-const PARTS: u32 = 8;
+/// The parts in which an invalidator tells all buckets, spread over its interval. Each
+/// bucket is a script in a slot of its own, and 256 of them at once would hold up every
+/// change that comes just then.
+const PARTS: u32 = 4;
 
 /// What heartbeats and mending work with.
 #[derive(Clone, Debug)]
@@ -76,32 +78,52 @@ impl Heart {
         }
         let mut told = Position::ZERO;
         let mut doubted = HashSet::new();
-        let mut tick = tokio::time::interval(self.every / PARTS);
+        let mut tick = tokio::time::interval(self.every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first round at once: nobody trusts an L1 before its heartbeat.
-        let mut waits = false;
+        let mut pause = Duration::ZERO;
         loop {
+            tick.tick().await;
             let Some(Done { position: seen, .. }) = *done.borrow() else {
-                return;
+                continue;
             };
-            let mut all = true;
-            for part in 0..PARTS {
-                if waits {
-                    tick.tick().await;
-                }
-                doubted.extend(self.remote.moved());
-                let buckets = Bucket::all().filter(|bucket| u32::from(bucket.0) % PARTS == part);
-                all &= self.tell_buckets(buckets, seen, &mut doubted).await;
-            }
-            waits = true;
-            if all {
+            doubted.extend(self.remote.moved());
+            if self.tell_all(seen, &mut doubted, pause).await {
                 told = told.max(seen);
             }
-            let said = done.borrow().map_or(Tick::default(), |done| done.said);
+            pause = self.every / PARTS;
+            let said = done.borrow().map_or_else(Tick::default, |done| done.said);
             let carries = self.clock.now().since(said) <= self.carries_for;
             // A bus that is away is noticed by its listeners; nothing else helps.
             let _ = self.voice.heartbeat(carries, told).await;
         }
+    }
+
+    /// Tells all buckets of `seen`: those in doubt at once, the others part by part. A part
+    /// that waits for a dead node holds up no other.
+    async fn tell_all(
+        &self,
+        seen: Position,
+        doubted: &mut HashSet<Bucket>,
+        pause: Duration,
+    ) -> bool {
+        let urgent: Vec<_> = doubted.iter().copied().collect();
+        if !urgent.is_empty() {
+            self.tell_buckets(urgent, seen, doubted).await;
+        }
+        let parts = (0..PARTS).map(|part| {
+            let is_in = move |bucket: &Bucket| u32::from(bucket.0) % PARTS == part;
+            let mut doubted: HashSet<_> = doubted.iter().copied().filter(is_in).collect();
+            async move {
+                tokio::time::sleep(pause * part).await;
+                let buckets = Bucket::all().filter(is_in);
+                let told = self.tell_buckets(buckets, seen, &mut doubted).await;
+                (told, doubted)
+            }
+        });
+        let parts = join_all(parts.collect::<Vec<_>>()).await;
+        *doubted = parts.iter().flat_map(|(_, left)| left).copied().collect();
+        parts.iter().all(|(told, _)| *told)
     }
 
     /// A library process's heartbeat: only while it announces, and a little after.

@@ -136,6 +136,8 @@ pub fn policy(section: &mut Section<'_>) -> Option<Policy> {
             Duration::ZERO..=30 * DAY,
             life.negative_ttl,
         ),
+        // Who reads this file has no loaders, which might fail.
+        stale_ttl: Duration::ZERO,
         l1_ttl: section.duration_or("l1_ttl", MILLI..=30 * DAY, ttl),
         jitter: f64::from(section.integer_or("jitter_percent", 0..=100u8, 10)) / 100.0,
     };
@@ -151,6 +153,8 @@ pub fn policy(section: &mut Section<'_>) -> Option<Policy> {
         lifetime,
         l1_bytes: section.bytes_or("l1_bytes", 0..=1 << 40, usual.l1_bytes),
         value_bytes_max,
+        soft_timeout: usual.soft_timeout,
+        load_backoff: usual.load_backoff,
         load_timeout: section.duration_or("load_timeout", MILLI..=DAY, usual.load_timeout),
         loads_max: section.integer_or("loads_max", 1..=100_000u32, 64) as usize,
         loads_ramp: section.duration_or("loads_ramp", Duration::ZERO..=RAMP_MAX, usual.loads_ramp),

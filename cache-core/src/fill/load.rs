@@ -22,12 +22,15 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     ) -> Flown<V> {
         let flown = match self.look(self.space.hash(key), key.bytes(), ask.at_least) {
             Some(served) => {
-                if self.sample.draws() {
+                if !served.stale && self.sample.draws() {
                     self.compare(self.attempt(key), &served, load);
                 }
                 Ok(served)
             }
-            None => self.fly(key, ask, load).await,
+            None => match self.fly(key, ask, load).await {
+                Err(error) => self.hold_over(key, ask).ok_or(error),
+                flown => flown,
+            },
         };
         self.answered(&flown);
         flown
@@ -43,13 +46,14 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                     // On a task of its own: the flight goes on when the caller
                     // that happened to lead it goes away.
                     tokio::spawn(self.clone().lead(attempt, *ask, load, lead));
-                    return match follow.wait().await {
+                    return match self.wait_for(follow, key, ask).await {
                         Some(flown) => flown,
                         None => Err(self.load_error(Kind::LoadPanicked)),
                     };
                 }
                 Part::Follow(follow) => {
-                    match tokio::time::timeout(self.policy.lease, follow.wait()).await {
+                    let flight = self.wait_for(follow, key, ask);
+                    match tokio::time::timeout(self.policy.lease, flight).await {
                         Ok(Some(flown)) => {
                             self.observe(Event::Coalesced { cache: self.id });
                             return flown;
@@ -71,6 +75,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         Ok(Served {
             held,
             tier: Tier::None,
+            stale: false,
         })
     }
 
@@ -113,6 +118,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         Ok(Served {
             held,
             tier: Tier::None,
+            stale: false,
         })
     }
 }

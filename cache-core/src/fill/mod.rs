@@ -10,7 +10,9 @@ pub mod offer;
 pub mod probe;
 pub mod run;
 pub mod shadow;
+pub mod stale;
 
+use crate::clock::Tick;
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::event::{Answer, CacheId, Event, Tier};
@@ -40,6 +42,8 @@ pub struct Served<V> {
     pub held: Arc<Held<V>>,
     /// Where it was found.
     pub tier: Tier,
+    /// Whether it had expired: the source is slow, or fails.
+    pub stale: bool,
 }
 
 /// One cache of this process: its tiers, and what guards them.
@@ -87,7 +91,8 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     ) -> Result<Arc<Self>, Error> {
         policy.check()?;
         let space = KeySpace::new(domain.name().clone(), policy.name.clone());
-        let longest = policy.lifetime.l1_ttl.max(policy.lifetime.negative_ttl);
+        let lifetime = &policy.lifetime;
+        let longest = lifetime.l1_ttl.max(lifetime.negative_ttl) + lifetime.stale_ttl;
         let l1 = Arc::new(L1::new(policy.l1_bytes, longest));
         let tags = TagFloors::new(
             space.clone(),
@@ -138,7 +143,12 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         if !self.domain.trust().holds(now) {
             return None;
         }
-        let held = match self.l1.look(hash, key, self.domain.fence(), now) {
+        let look = self.l1.look(hash, key, self.domain.fence(), now);
+        self.admit(look, at_least, now)
+    }
+
+    fn admit(&self, look: Look<V>, at_least: Position, now: Tick) -> Option<Served<V>> {
+        let held = match look {
             Look::Hit(held) => held,
             Look::CheckTags(held) => {
                 // The count first: a tag that changes during the check is checked
@@ -152,19 +162,25 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             }
             Look::Miss => return None,
         };
+        let has_expired = held.expires <= now;
         (held.entry.as_of >= at_least).then_some(Served {
             held,
             tier: Tier::L1,
+            stale: has_expired,
         })
     }
 
     /// An entry as this process holds it; `encoded` is the size of its value.
     pub(crate) fn held(&self, attempt: &Attempt, entry: Entry<V>, encoded: usize) -> Arc<Held<V>> {
-        let remaining = entry.remaining(self.domain.clock().wall_ms());
-        let stay = remaining.min(self.policy.lifetime.l1_ttl);
+        let (lifetime, clock) = (&self.policy.lifetime, self.domain.clock());
+        let (now, wall_ms) = (clock.now(), clock.wall_ms());
+        let fresh = entry.remaining(wall_ms).min(lifetime.l1_ttl);
+        let usable = entry.remaining_stale(wall_ms, lifetime.stale_ttl);
         Arc::new(Held {
             key: attempt.key.clone(),
-            expires: self.domain.clock().now().after(stay),
+            expires: now.after(fresh),
+            stale_until: now.after(usable),
+            held_over_ms: AtomicU64::new(0),
             ticket: attempt.since.ticket,
             tags_checked: AtomicU64::new(attempt.since.tag_changes),
             weight: weight(&attempt.key, encoded),
@@ -193,6 +209,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let (tier, answer) = match flown {
             Err(_) => (Tier::None, Answer::Error),
             Ok(served) if served.tier == Tier::None => (Tier::None, Answer::Miss),
+            Ok(served) if served.stale => (served.tier, Answer::Stale),
             Ok(served) if served.held.entry.value.is_none() => (served.tier, Answer::Negative),
             Ok(served) => (served.tier, Answer::Hit),
         };
@@ -277,6 +294,7 @@ impl<V> Clone for Served<V> {
         Self {
             held: self.held.clone(),
             tier: self.tier,
+            stale: self.stale,
         }
     }
 }

@@ -152,6 +152,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             stamps: std::iter::once(Tag::all()).chain(tags).map(stamp).collect(),
             stored_ms: self.domain.clock().wall_ms(),
             ttl,
+            fleeting: loaded.as_of == AsOf::Unknown,
         })
     }
 
@@ -181,7 +182,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                 AsOf::Leased | AsOf::Unknown => None,
             },
             body: sealed,
-            ttl: entry.ttl,
+            ttl: self.kept(entry),
         };
         let filled = self.domain.remote().fill(&attempt.address, offer).await;
         if filled.is_ok() {
@@ -216,7 +217,12 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let body = self.encode(&loaded)?;
         let entry = self.entry(attempt, loaded, Position::ZERO, ttl)?;
         let sealed = envelope::seal(self.label(attempt), &bytes_of(&entry, &body));
-        Ok((sealed, entry.ttl))
+        Ok((sealed, self.kept(&entry)))
+    }
+
+    /// How long L2 keeps an entry.
+    fn kept(&self, entry: &Entry<V>) -> Duration {
+        entry.kept(self.policy.lifetime.stale_ttl)
     }
 
     /// Stores a value without a lease, as far as the policy allows it.
@@ -259,5 +265,6 @@ fn bytes_of<V>(entry: &Entry<V>, body: &Bytes) -> Entry<Bytes> {
         stamps: entry.stamps.clone(),
         stored_ms: entry.stored_ms,
         ttl: entry.ttl,
+        fleeting: entry.fleeting,
     }
 }

@@ -8,7 +8,7 @@ use crate::model::key::{Address, Bucket};
 use crate::model::position::Position;
 use crate::tier::l1::Held;
 use crate::tier::tags::{Admission, Reach};
-use crate::tier::{Leased, Reading, Record, Token};
+use crate::tier::{Leased, Reading, Record, Seen, Token};
 use crate::wire::envelope::{self, Label, Unreadable};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +49,8 @@ pub(crate) struct Grant {
 /// What a reading is worth.
 pub(crate) enum Worth<V> {
     Good(Arc<Held<V>>),
+    /// A value that has only expired.
+    Expired(Arc<Held<V>>),
     /// Nothing usable; a value with this as-of was turned down.
     Nothing(Option<Position>),
     /// The bucket cannot be believed.
@@ -66,18 +68,25 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             let Ok(reading) = self.domain.remote().read(&attempt.address).await else {
                 return Probe::NoLease;
             };
-            let refused = match self.examine(attempt, ask, reading).await {
+            let seen = match self.examine(attempt, ask, reading).await {
                 Worth::Good(held) => {
                     self.keep(attempt, &held);
                     return Probe::Found(Served {
                         held,
                         tier: Tier::L2,
+                        stale: false,
                     });
                 }
-                Worth::Nothing(refused) => refused,
+                Worth::Expired(held) => {
+                    // Whoever finds the load slow looks for it there.
+                    self.keep(attempt, &held);
+                    Seen::Expired(held.entry.as_of)
+                }
+                Worth::Nothing(None) => Seen::Nothing,
+                Worth::Nothing(Some(refused)) => Seen::Refused(refused),
                 Worth::Distrusted => return Probe::NoLease,
             };
-            match self.lease(attempt, refused).await {
+            match self.lease(attempt, seen).await {
                 Leasing::Granted(grant) => return Probe::Granted(grant),
                 Leasing::Busy(remaining) => {
                     if clock.now() >= give_up {
@@ -123,15 +132,18 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                 return Worth::Nothing(Some(as_of));
             }
         };
-        let expired = entry.remaining(self.domain.clock().wall_ms()).is_zero();
-        if as_of < ask.at_least || expired {
+        let wall_ms = self.domain.clock().wall_ms();
+        let stale_ttl = self.policy.lifetime.stale_ttl;
+        if as_of < ask.at_least || entry.remaining_stale(wall_ms, stale_ttl).is_zero() {
             return Worth::Nothing(Some(as_of));
         }
+        let expired = entry.remaining(wall_ms).is_zero();
         if !self.tags_admit(&entry.stamps, Reach::Known).await {
             return Worth::Nothing(Some(as_of));
         }
         let encoded = body.len();
         match entry.try_map(|bytes| self.codec.decode(&bytes)) {
+            Ok(entry) if expired => Worth::Expired(self.held(attempt, entry, encoded)),
             Ok(entry) => Worth::Good(self.held(attempt, entry, encoded)),
             Err(_) => {
                 self.undecodable("the codec refused it");
@@ -153,7 +165,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         floor.max(owed)
     }
 
-    async fn lease(&self, attempt: &Attempt, refused: Option<Position>) -> Leasing {
+    async fn lease(&self, attempt: &Attempt, seen: Seen) -> Leasing {
         let token = Token(self.domain.random().next());
         let remote = self.domain.remote();
         // Made before it is granted: if the answer is lost, or the caller goes away
@@ -167,7 +179,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             spent: false,
         };
         let leased = remote
-            .lease(&attempt.address, token, self.policy.lease, refused)
+            .lease(&attempt.address, token, self.policy.lease, seen)
             .await;
         let leasing = match leased {
             Ok(Leased::Granted { as_of, floor }) => {

@@ -86,7 +86,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                 };
                 match self.examine(attempt, &Ask::default(), reading).await {
                     Worth::Good(held) => held,
-                    Worth::Nothing(_) => return ShadowOutcome::Lag,
+                    Worth::Expired(_) | Worth::Nothing(_) => return ShadowOutcome::Lag,
                     Worth::Distrusted => return ShadowOutcome::Unknown,
                 }
             }

@@ -29,6 +29,8 @@ pub struct Entry<V> {
     pub stored_ms: u64,
     /// How long it may be served from then on.
     pub ttl: Duration,
+    /// Nothing but its lifetime bounds how old it is: it is never served beyond.
+    pub fleeting: bool,
 }
 
 impl<V> Entry<V> {
@@ -37,8 +39,25 @@ impl<V> Entry<V> {
     /// Machines' clocks differ: an entry from the future counts as stored just
     /// then, so a skewed clock can stretch a life to twice its length, not more.
     pub fn remaining(&self, wall_ms: u64) -> Duration {
-        let age = Duration::from_millis(wall_ms.saturating_sub(self.stored_ms));
-        self.ttl.saturating_sub(age)
+        self.ttl.saturating_sub(self.age(wall_ms))
+    }
+
+    /// The same of its lifetime and so much more, for which it may be served when
+    /// nothing else is to be had.
+    pub fn remaining_stale(&self, wall_ms: u64, stale_ttl: Duration) -> Duration {
+        self.kept(stale_ttl).saturating_sub(self.age(wall_ms))
+    }
+
+    /// How long a tier keeps it in all.
+    pub fn kept(&self, stale_ttl: Duration) -> Duration {
+        if self.fleeting || self.ttl.is_zero() {
+            return self.ttl;
+        }
+        self.ttl.saturating_add(stale_ttl)
+    }
+
+    fn age(&self, wall_ms: u64) -> Duration {
+        Duration::from_millis(wall_ms.saturating_sub(self.stored_ms))
     }
 
     /// The same entry with its value turned into another.
@@ -52,6 +71,7 @@ impl<V> Entry<V> {
             stamps: self.stamps,
             stored_ms: self.stored_ms,
             ttl: self.ttl,
+            fleeting: self.fleeting,
         })
     }
 }

@@ -9,6 +9,8 @@ pub struct Lifetime {
     pub ttl: Duration,
     /// How long a known absence may be served.
     pub negative_ttl: Duration,
+    /// How long beyond that either may be served, where the source is slow or fails.
+    pub stale_ttl: Duration,
     /// The most of `ttl` that one process keeps a copy in L1.
     pub l1_ttl: Duration,
     /// The share of a lifetime, 0 to 1, that is cut off at random, so that entries
@@ -42,6 +44,7 @@ mod tests {
         let lifetime = Lifetime {
             ttl: Duration::from_secs(100),
             negative_ttl: Duration::from_secs(10),
+            stale_ttl: Duration::ZERO,
             l1_ttl: Duration::from_secs(100),
             jitter: 0.1,
         };

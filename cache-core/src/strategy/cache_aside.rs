@@ -20,6 +20,7 @@ use std::time::Duration;
 pub struct Hit<V> {
     held: Arc<Held<V>>,
     tier: Tier,
+    stale: bool,
 }
 
 /// What a cache answers.
@@ -53,6 +54,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             None => self.get_slowly(key, ask).await,
         };
         let (tier, answer) = match &lookup {
+            Lookup::Hit(hit) if hit.stale => (hit.tier, crate::event::Answer::Stale),
             Lookup::Hit(hit) => (hit.tier, crate::event::Answer::Hit),
             Lookup::Absent => (Tier::L2, crate::event::Answer::Negative),
             Lookup::Miss(_) => (Tier::None, crate::event::Answer::Miss),
@@ -185,6 +187,13 @@ impl<V: Send + Sync + 'static> FillTicket<V> {
         self.tiers.reach(&self.attempt, self.grant.as_ref())
     }
 
+    /// A value that has only expired, for a caller whose own load is slow or fails.
+    pub fn stale(&self) -> Option<Hit<V>> {
+        let Attempt { hash, key, .. } = &self.attempt;
+        let served = self.tiers.look_stale(*hash, key, Position::ZERO)?;
+        Hit::of(served)
+    }
+
     /// Ends the lease with what was loaded.
     ///
     /// # Errors
@@ -203,6 +212,7 @@ impl<V: Send + Sync + 'static> FillTicket<V> {
         let served = Served {
             held,
             tier: Tier::None,
+            stale: false,
         };
         if let Some(lead) = self.lead {
             lead.finish(Ok(served.clone()));
@@ -217,7 +227,14 @@ impl<V> Hit<V> {
         served.held.entry.value.is_some().then_some(Self {
             held: served.held,
             tier: served.tier,
+            stale: served.stale,
         })
+    }
+
+    /// Whether it has expired, and is served because the source is slow or fails. Nothing
+    /// that was invalidated is served, stale or not.
+    pub fn is_stale(&self) -> bool {
+        self.stale
     }
 
     /// Where the value was found; [`Tier::None`] is the source.
@@ -267,6 +284,7 @@ impl<V> Clone for Hit<V> {
         Self {
             held: self.held.clone(),
             tier: self.tier,
+            stale: self.stale,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::model::key::{Address, Key, KeySpace, Name};
 use crate::model::position::Position;
-use crate::tier::{Beat, Invalidate, Known, Leased, Offer, Remote, Token, Write};
+use crate::tier::{Beat, Invalidate, Known, Leased, Offer, Remote, Seen, Token, Write};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -21,7 +21,7 @@ pub enum Step {
     /// [`Remote::read`].
     Read(Address),
     /// [`Remote::lease`].
-    Lease(Address, Token, Option<Position>),
+    Lease(Address, Token, Seen),
     /// [`Remote::fill`].
     Fill(Address, Offer),
     /// [`Remote::release`].
@@ -69,7 +69,7 @@ fn step(rng: &mut StdRng) -> Step {
     let token = Token(rng.random_range(1..=3));
     match rng.random_range(0..13) {
         0 | 1 => Step::Read(address),
-        2 | 3 => Step::Lease(address, token, maybe_position(rng, 0.3)),
+        2 | 3 => Step::Lease(address, token, seen(rng)),
         4..=6 => {
             let offer = Offer {
                 token: rng.random_bool(0.8).then_some(token),
@@ -106,6 +106,15 @@ fn step(rng: &mut StdRng) -> Step {
     }
 }
 
+fn seen(rng: &mut StdRng) -> Seen {
+    let position = position(rng);
+    match rng.random_range(0..4) {
+        0 => Seen::Refused(position),
+        1 => Seen::Expired(position),
+        _ => Seen::Nothing,
+    }
+}
+
 /// Mostly nothing: a caller that knows better raises the bucket, and little happens
 /// in one that is raised all the time.
 fn known(rng: &mut StdRng) -> Known {
@@ -138,8 +147,8 @@ fn position(rng: &mut StdRng) -> Position {
 pub async fn run(remote: &dyn Remote, step: &Step) -> String {
     match step.clone() {
         Step::Read(address) => format!("{:?}", remote.read(&address).await),
-        Step::Lease(address, token, refused) => {
-            match remote.lease(&address, token, LONG, refused).await {
+        Step::Lease(address, token, seen) => {
+            match remote.lease(&address, token, LONG, seen).await {
                 Ok(Leased::Busy { .. }) => "Busy".to_owned(),
                 other => format!("{other:?}"),
             }

@@ -5,7 +5,7 @@
 //! same decisions a second time, and a differential test holds the two together.
 
 use super::{
-    Applied, Beat, Beaten, Filled, Known, Leased, Offer, Token, Watermark, Write, Written,
+    Applied, Beat, Beaten, Filled, Known, Leased, Offer, Seen, Token, Watermark, Write, Written,
 };
 use crate::model::position::Position;
 use bytes::Bytes;
@@ -20,6 +20,9 @@ pub enum Stored {
         as_of: Position,
         /// Its envelope.
         body: Bytes,
+        /// Who may replace it: it has expired, and is served where nothing else is to be
+        /// had.
+        lease: Option<Lease>,
     },
     /// A floor without a value.
     Mark {
@@ -30,7 +33,7 @@ pub enum Stored {
     },
 }
 
-/// The right to fill one mark.
+/// The right to fill one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// Whose it is.
@@ -48,6 +51,8 @@ pub enum Then {
     Keep,
     /// This instead.
     Put(Stored),
+    /// This instead, for as long as it would have stayed.
+    Relabel(Stored),
 }
 
 /// Asks for the right to load.
@@ -56,33 +61,46 @@ pub fn lease(
     watermark: Option<&Watermark>,
     token: Token,
     span: Duration,
-    refused: Option<Position>,
+    seen: Seen,
     now_ms: u64,
 ) -> (Leased, Then) {
     let Some(wm) = watermark else {
         return (Leased::NoWatermark, Then::Keep);
     };
+    let busy = |lease: &Option<Lease>| {
+        let held = lease.filter(|held| held.deadline_ms >= now_ms)?;
+        let remaining = Duration::from_millis(held.deadline_ms - now_ms);
+        Some((Leased::Busy { remaining }, Then::Keep))
+    };
+    let mut stays = None;
     let floor = match record {
         // Absence is never permission: the mark may have been evicted.
         None => wm.applied,
-        Some(Stored::Value { as_of, .. }) => {
-            if *as_of >= wm.floor && refused.is_none_or(|refused| *as_of > refused) {
-                return (Leased::Present, Then::Keep);
-            }
-            // The floor it was once admitted by is at most both of these.
-            (*as_of).min(wm.applied)
-        }
-        Some(Stored::Mark { floor, lease }) => {
-            if let Some(held) = lease.filter(|held| held.deadline_ms >= now_ms) {
-                let remaining = Duration::from_millis(held.deadline_ms - now_ms);
-                return (Leased::Busy { remaining }, Then::Keep);
-            }
-            *floor
-        }
+        // The floor it was once admitted by is at most both of these.
+        Some(Stored::Value { as_of, .. }) if *as_of < wm.floor => (*as_of).min(wm.applied),
+        Some(Stored::Value { as_of, body, lease }) => match seen {
+            Seen::Refused(refused) if *as_of <= refused => match busy(lease) {
+                Some(busy) => return busy,
+                None => (*as_of).min(wm.applied),
+            },
+            Seen::Expired(expired) if *as_of <= expired => match busy(lease) {
+                Some(busy) => return busy,
+                None => {
+                    stays = Some((*as_of, body.clone()));
+                    *as_of
+                }
+            },
+            _ => return (Leased::Present, Then::Keep),
+        },
+        Some(Stored::Mark { floor, lease }) => match busy(lease) {
+            Some(busy) => return busy,
+            None => *floor,
+        },
     };
     let floor = floor.max(wm.floor);
-    // A floor above the watermark is left from before the watermark was lost; the
-    // change it stands for was committed all the same, so a load holds it.
+    // A floor above the watermark is left from before the watermark was lost, or from a
+    // value with a position of its own; the change it stands for was committed all the
+    // same, so a load holds it.
     let granted = wm.applied.max(floor);
     let deadline_ms = now_ms.saturating_add(span.as_millis() as u64);
     let lease = Some(Lease {
@@ -94,7 +112,11 @@ pub fn lease(
         as_of: granted,
         floor,
     };
-    (answer, Then::Put(Stored::Mark { floor, lease }))
+    let then = match stays {
+        Some((as_of, body)) => Then::Relabel(Stored::Value { as_of, body, lease }),
+        None => Then::Put(Stored::Mark { floor, lease }),
+    };
+    (answer, then)
 }
 
 /// Offers a value.
@@ -110,10 +132,17 @@ pub fn fill(
     let (floor, granted) = match (offer.token, record) {
         (
             Some(token),
-            Some(Stored::Mark {
-                floor,
-                lease: Some(held),
-            }),
+            Some(
+                Stored::Mark {
+                    floor,
+                    lease: Some(held),
+                }
+                | Stored::Value {
+                    as_of: floor,
+                    lease: Some(held),
+                    ..
+                },
+            ),
         ) if held.token == token && held.deadline_ms >= now_ms => (*floor, held.granted),
         (Some(_), _) => return (Filled::LeaseLost, Then::Keep),
         (None, None) => (wm.applied, wm.applied),
@@ -128,18 +157,28 @@ pub fn fill(
         Some(as_of) => as_of >= floor && floor.tick == 0 && !as_of.is_made_up(wm.applied),
     };
     if !admitted {
-        let then = match offer.token {
-            Some(_) => Then::Put(Stored::Mark { floor, lease: None }),
-            None => Then::Keep,
+        let then = match (offer.token, record) {
+            (None, _) => Then::Keep,
+            (Some(_), Some(Stored::Value { as_of, body, .. })) if *as_of >= wm.floor => {
+                Then::Relabel(value(*as_of, body))
+            }
+            (Some(_), _) => Then::Put(Stored::Mark { floor, lease: None }),
         };
         return (Filled::Superseded { floor }, then);
     }
     let as_of = offer.as_of.unwrap_or(granted);
-    let body = offer.body.clone();
     (
         Filled::Stored { as_of },
-        Then::Put(Stored::Value { as_of, body }),
+        Then::Put(value(as_of, &offer.body)),
     )
+}
+
+fn value(as_of: Position, body: &Bytes) -> Stored {
+    Stored::Value {
+        as_of,
+        body: body.clone(),
+        lease: None,
+    }
 }
 
 /// Gives a lease back.
@@ -152,6 +191,11 @@ pub fn release(record: Option<&Stored>, token: Token) -> Then {
             floor: *floor,
             lease: None,
         }),
+        Some(Stored::Value {
+            as_of,
+            body,
+            lease: Some(held),
+        }) if held.token == token => Then::Relabel(value(*as_of, body)),
         _ => Then::Keep,
     }
 }
@@ -244,12 +288,11 @@ pub fn write(
         None => wm.at_least(as_of),
         Some(_) => wm,
     };
-    let body = write.body.clone();
     let answer = Written::Stored {
         position: as_of,
         raised,
     };
-    (answer, Then::Put(Stored::Value { as_of, body }), Some(wm))
+    (answer, Then::Put(value(as_of, &write.body)), Some(wm))
 }
 
 /// Applies an invalidation; the last part is the new watermark.
@@ -297,15 +340,12 @@ pub fn apply(
         Some(Stored::Value { as_of, .. }) if *as_of >= position => {
             return (done(*as_of), Then::Keep, Some(wm));
         }
-        Some(Stored::Value { .. }) => (position, None),
-        // A load begun after this very change holds it: a redelivery does not
-        // take its lease.
-        Some(Stored::Mark { floor, lease }) => (
-            position.max(*floor),
-            lease.filter(|held| held.granted >= position),
-        ),
+        Some(Stored::Value { lease, .. }) => (position, *lease),
+        Some(Stored::Mark { floor, lease }) => (position.max(*floor), *lease),
         None => (wm.applied, None),
     };
+    // A load begun after this very change holds it: a redelivery does not take its lease.
+    let lease = lease.filter(|held| held.granted >= position);
     let then = Then::Put(Stored::Mark { floor, lease });
     (done(floor), then, Some(wm))
 }

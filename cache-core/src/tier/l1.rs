@@ -31,10 +31,29 @@ pub struct Held<V> {
     pub ticket: Ticket,
     /// When this process stops serving it.
     pub expires: Tick,
+    /// Until when it may be served where nothing else is to be had.
+    pub stale_until: Tick,
+    /// Until when it is served though it has expired, in milliseconds of the clock: its
+    /// load was slow, or failed.
+    pub held_over_ms: AtomicU64,
     /// The cache's tag changes that its tags were last checked against.
     pub tags_checked: AtomicU64,
     /// Its size in the budget, in bytes.
     pub weight: u32,
+}
+
+impl<V> Held<V> {
+    /// It is served until then, and not longer than it may be.
+    pub fn hold_over(&self, until: Tick) {
+        let until = until.min(self.stale_until).since_start();
+        self.held_over_ms
+            .fetch_max(until.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    fn is_served(&self, now: Tick) -> bool {
+        let held_over = || self.held_over_ms.load(Ordering::Relaxed);
+        self.expires > now || now < Tick::at(Duration::from_millis(held_over()))
+    }
 }
 
 /// What L1 knows about a key.
@@ -91,10 +110,25 @@ impl<V: Send + Sync + 'static> L1<V> {
 
     /// Looks a key up.
     pub fn look(&self, hash: KeyHash, key: &[u8], fence: &Fence, now: Tick) -> Look<V> {
+        self.find(hash, key, fence, |held| held.is_served(now))
+    }
+
+    /// The same for an entry that may have expired.
+    pub fn look_stale(&self, hash: KeyHash, key: &[u8], fence: &Fence, now: Tick) -> Look<V> {
+        self.find(hash, key, fence, |held| held.stale_until > now)
+    }
+
+    fn find(
+        &self,
+        hash: KeyHash,
+        key: &[u8],
+        fence: &Fence,
+        is_young: impl FnOnce(&Held<V>) -> bool,
+    ) -> Look<V> {
         let Some(held) = self.store.get(&hash.0) else {
             return Look::Miss;
         };
-        if &*held.key != key || held.expires <= now || !fence.holds(hash, held.ticket) {
+        if &*held.key != key || !is_young(&held) || !fence.holds(hash, held.ticket) {
             return Look::Miss;
         }
         if held.tags_checked.load(Ordering::Acquire) == self.tag_changes() {

@@ -4,11 +4,10 @@
 use super::decide::{self, Stored, Then};
 use super::{
     Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Record, Remote, RemoteError,
-    Token, Watermark, Write, Written,
+    Seen, Token, Watermark, Write, Written,
 };
 use crate::clock::{Clock, Tick};
 use crate::model::key::{Address, BUCKETS, Bucket};
-use crate::model::position::Position;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -118,7 +117,16 @@ impl Shelf {
     }
 
     fn put(&mut self, address: &Address, then: Then, until: Tick, now: Tick) {
-        let Then::Put(stored) = then else { return };
+        let stored = match then {
+            Then::Keep => return,
+            Then::Put(stored) => stored,
+            Then::Relabel(stored) => {
+                if let Some(kept) = self.records.get_mut(&address.record) {
+                    kept.stored = stored;
+                }
+                return;
+            }
+        };
         if self.records.len() >= RECORDS_PER_BUCKET_MAX {
             self.make_room(now);
         }
@@ -148,7 +156,7 @@ impl Remote for MemoryRemote {
         let record = shelf
             .stored(address, self.clock.now())
             .map(|stored| match stored {
-                Stored::Value { as_of, body } => Record::Value {
+                Stored::Value { as_of, body, .. } => Record::Value {
                     as_of: *as_of,
                     body: body.clone(),
                 },
@@ -166,7 +174,7 @@ impl Remote for MemoryRemote {
         address: &Address,
         token: Token,
         span: Duration,
-        refused: Option<Position>,
+        seen: Seen,
     ) -> Result<Leased, RemoteError> {
         let now = self.clock.now();
         let mut shelf = self.shelf(address.bucket);
@@ -176,7 +184,7 @@ impl Remote for MemoryRemote {
             shelf.watermark.as_ref(),
             token,
             span,
-            refused,
+            seen,
             self.now_ms(),
         );
         shelf.put(address, then, now.after(super::MARK_KEEP), now);

@@ -106,6 +106,17 @@ pub struct Reading {
     pub garbage: bool,
 }
 
+/// What a caller has made of the value it read, before it asks for a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// There was none.
+    Nothing,
+    /// One with this as-of, which must not be served: it gives way to the lease.
+    Refused(Position),
+    /// One with this as-of, which has only grown old: it stays until the fill.
+    Expired(Position),
+}
+
 /// A random number that names one lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token(pub u64);
@@ -289,14 +300,14 @@ pub trait Remote: Send + Sync + fmt::Debug + 'static {
     /// Reads a record and its bucket's watermark in one round trip.
     async fn read(&self, address: &Address) -> Result<Reading, RemoteError>;
 
-    /// Asks for the right to load. A value with an as-of up to `refused` was read
-    /// and turned down by the caller, and gives way to the lease.
+    /// Asks for the right to load. A value that came in after the one that was `seen`
+    /// is answered with [`Leased::Present`].
     async fn lease(
         &self,
         address: &Address,
         token: Token,
         span: Duration,
-        refused: Option<Position>,
+        seen: Seen,
     ) -> Result<Leased, RemoteError>;
 
     /// Offers a value.

@@ -1,13 +1,12 @@
 //! An L2 that tells how long each of its steps took.
 
 use super::{
-    Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Remote, RemoteError, Token,
-    Write, Written,
+    Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Remote, RemoteError, Seen,
+    Token, Write, Written,
 };
 use crate::clock::Clock;
 use crate::event::{Event, Observer};
 use crate::model::key::{Address, Bucket};
-use crate::model::position::Position;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -63,9 +62,9 @@ impl Remote for Observed {
         address: &Address,
         token: Token,
         span: Duration,
-        refused: Option<Position>,
+        seen: Seen,
     ) -> Result<Leased, RemoteError> {
-        let lease = self.remote.lease(address, token, span, refused);
+        let lease = self.remote.lease(address, token, span, seen);
         self.one("lease", lease).await
     }
 

@@ -20,6 +20,7 @@ use std::time::Duration;
 /// The format's version, the first byte of every envelope.
 const VERSION: u8 = 1;
 const FLAG_ABSENT: u8 = 1;
+const FLAG_FLEETING: u8 = 2;
 /// The bytes before the stamps.
 const HEAD: usize = 1 + 1 + 1 + 4 + 8 + 8 + 4;
 
@@ -56,11 +57,8 @@ pub fn seal(label: Label, entry: &Entry<Bytes>) -> Bytes {
     let mut out = BytesMut::with_capacity(HEAD + 9 + entry.stamps.len() * 48 + payload.len());
     out.put_u8(VERSION);
     out.put_u8(label.codec);
-    out.put_u8(if entry.value.is_none() {
-        FLAG_ABSENT
-    } else {
-        0
-    });
+    let flag = |holds, flag| if holds { flag } else { 0 };
+    out.put_u8(flag(entry.value.is_none(), FLAG_ABSENT) | flag(entry.fleeting, FLAG_FLEETING));
     out.put_u32(label.fingerprint);
     out.put_u64(label.key.0);
     out.put_u64(entry.stored_ms);
@@ -127,6 +125,7 @@ pub fn open(label: Label, as_of: Position, bytes: &Bytes) -> Result<Entry<Bytes>
         stamps,
         stored_ms,
         ttl,
+        fleeting: flags & FLAG_FLEETING != 0,
     })
 }
 
@@ -182,6 +181,7 @@ mod tests {
             }],
             stored_ms: 1_700_000_000_000,
             ttl: Duration::from_secs(60),
+            fleeting: false,
         }
     }
 
@@ -194,6 +194,11 @@ mod tests {
             ..entry()
         };
         assert_eq!(open(label(), AT, &seal(label(), &absent)), Ok(absent));
+        let fleeting = Entry {
+            fleeting: true,
+            ..entry()
+        };
+        assert_eq!(open(label(), AT, &seal(label(), &fleeting)), Ok(fleeting));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use cache_core::clock::{Clock, Tick};
 use cache_core::event::Silent;
 use cache_core::model::entry::{Entry, Stamp};
 use cache_core::testkit::clock::HandClock;
-use cache_core::tier::{Filled, Invalidate, Known, Leased, Offer, Record, Remote, Token};
+use cache_core::tier::{Filled, Invalidate, Known, Leased, Offer, Record, Remote, Seen, Token};
 use cache_core::wire::envelope::{self, Label};
 use cache_core::wire::invalidation::{Invalidation, Target};
 use cache_core::{Position, Tag};
@@ -287,7 +287,8 @@ impl Process {
     fn load(&self, attempt: &Attempt, refused: Option<Position>) -> Option<u64> {
         let address = NAMES.space.address(key_of(&NAMES.key));
         let token = Token(u64::from(refused.is_some()) + 1);
-        let leased = answer(self.remote.lease(&address, token, LONG, refused));
+        let seen = refused.map_or(Seen::Nothing, Seen::Refused);
+        let leased = answer(self.remote.lease(&address, token, LONG, seen));
         let Ok(Leased::Granted { as_of, .. }) = leased else {
             return None;
         };
@@ -302,6 +303,7 @@ impl Process {
             stamps: self.tagged.then_some(()).map(stamp).into_iter().collect(),
             stored_ms: 0,
             ttl: LONG,
+            fleeting: false,
         };
         if !self.tags_admit(&entry.stamps) {
             return Some(row);
@@ -337,6 +339,8 @@ impl Process {
                 key: NAMES.key.as_bytes().into(),
                 ticket,
                 expires: Tick::default().after(LONG),
+                stale_until: Tick::default().after(LONG),
+                held_over_ms: AtomicU64::new(0),
                 tags_checked: AtomicU64::new(attempt.tag_changes),
                 weight: 1,
                 entry,

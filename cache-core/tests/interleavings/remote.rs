@@ -9,7 +9,7 @@ use cache_core::model::key::{Address, Bucket};
 use cache_core::tier::memory::MemoryRemote;
 use cache_core::tier::{
     Applied, Beat, Beaten, Filled, Invalidate, Known, Leased, Offer, Reading, Remote, RemoteError,
-    Token, Write, Written,
+    Seen, Token, Write, Written,
 };
 use futures_util::FutureExt;
 use std::fmt;
@@ -65,10 +65,10 @@ impl Remote for Steps {
         address: &Address,
         token: Token,
         span: Duration,
-        refused: Option<Position>,
+        seen: Seen,
     ) -> Result<Leased, RemoteError> {
         drop(self.turn());
-        self.inner.lease(address, token, span, refused).await
+        self.inner.lease(address, token, span, seen).await
     }
 
     async fn fill(&self, address: &Address, offer: Offer) -> Result<Filled, RemoteError> {

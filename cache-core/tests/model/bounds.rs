@@ -58,6 +58,8 @@ pub(crate) struct Faults {
     pub(crate) wipes: u8,
     /// A lease or a quarantine runs out.
     pub(crate) expiries: u8,
+    /// A value in L2 is found to have expired.
+    pub(crate) ages: u8,
     /// Time passes: a span of trust without a sign of life.
     pub(crate) spans: u8,
     /// A reader's connection to the bus breaks and comes back.
@@ -111,6 +113,7 @@ pub(crate) const NO_FAULTS: Faults = Faults {
     failovers: 0,
     wipes: 0,
     expiries: 0,
+    ages: 0,
     spans: 0,
     cuts: 0,
     restarts: 0,

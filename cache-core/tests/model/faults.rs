@@ -52,6 +52,7 @@ impl System {
                         lease: Some(_),
                     } => Record::Mark { floor, lease },
                     Record::Quarantine { floor, .. } => Record::Mark { floor, lease },
+                    Record::Expired { value, .. } => Record::Value(value),
                     _ => return,
                 };
                 state.left.expiries -= 1;

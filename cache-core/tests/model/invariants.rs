@@ -3,7 +3,7 @@
 
 use crate::bounds::{KEYS, Target};
 use crate::sights::Sight;
-use crate::state::{Invariant, Record, Stage, State, Step, Value};
+use crate::state::{Invariant, Stage, State, Step, Value};
 use crate::system::System;
 use stateright::Property;
 
@@ -59,10 +59,8 @@ fn as_ofs(system: &System, state: &State) -> bool {
     };
     let mut all = (0..system.bounds.keys).map(|key| {
         let (bucket, slot) = system.bounds.place(KEYS[key]);
-        let in_l2 = match &state.l2[bucket].records[slot] {
-            Record::Value(value) => is_true(key, value),
-            _ => true,
-        };
+        let in_l2 = state.l2[bucket].records[slot].value();
+        let in_l2 = in_l2.is_none_or(|value| is_true(key, &value));
         let mut l1 = state
             .readers
             .iter()
@@ -76,9 +74,7 @@ fn as_ofs(system: &System, state: &State) -> bool {
 fn served(system: &System, state: &State, key: usize) -> Option<Value> {
     let (b, slot) = system.bounds.place(KEYS[key]);
     let bucket = &state.l2[b];
-    let Record::Value(value) = bucket.records[slot] else {
-        return None;
-    };
+    let value = bucket.records[slot].value()?;
     (value.as_of >= bucket.watermark?.floor).then_some(value)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::position::Pos;
 use crate::rules::Rules;
-use crate::state::{Bucket, Lease, Record, Value, Watermark};
+use crate::state::{Bucket, Lease, Record, Seen, Value, Watermark};
 
 /// The answer to a request for a lease.
 pub(crate) enum Leased {
@@ -44,25 +44,27 @@ impl Expected {
 
 impl Bucket {
     /// Asks for the right to load.
-    pub(crate) fn lease(
-        &mut self,
-        slot: usize,
-        holder: u8,
-        refused: Option<Pos>,
-        rules: &Rules,
-    ) -> Leased {
+    pub(crate) fn lease(&mut self, slot: usize, holder: u8, seen: Seen, rules: &Rules) -> Leased {
         let Some(wm) = self.watermark else {
             return Leased::Unknown;
         };
         let floor = match self.records[slot] {
             Record::Absent if rules.absent_has_floor => wm.applied,
             Record::Absent => Pos::ZERO,
-            Record::Value(value) => {
-                if value.as_of >= wm.floor && refused.is_none_or(|refused| value.as_of > refused) {
-                    return Leased::Present;
-                }
+            Record::Value(value) | Record::Expired { value, .. } if value.as_of < wm.floor => {
                 value.as_of.min(wm.applied)
             }
+            Record::Value(value) => match seen {
+                Seen::Refused(refused) if value.as_of <= refused => value.as_of.min(wm.applied),
+                Seen::Expired(expired) if value.as_of <= expired => {
+                    let granted = wm.applied.max(value.as_of);
+                    let lease = Lease { holder, granted };
+                    self.records[slot] = Record::Expired { value, lease };
+                    return Leased::Granted(granted);
+                }
+                _ => return Leased::Present,
+            },
+            Record::Expired { .. } => return Leased::Busy,
             Record::Mark { floor, lease: None } => floor,
             Record::Mark { lease: Some(_), .. } => return Leased::Busy,
             Record::Quarantine { .. } => return Leased::Busy,
@@ -91,10 +93,18 @@ impl Bucket {
                 None if rules.fill_needs_lease => return None,
                 None => (floor, offer.as_of),
             },
+            Record::Expired { value, lease } if mine(&lease) => {
+                let floor = if rules.expired_has_floor {
+                    value.as_of
+                } else {
+                    Pos::ZERO
+                };
+                (floor, lease.granted)
+            }
             _ if rules.fill_needs_lease => return None,
             // What a cache of marks alone does: no mark, no objection.
             Record::Absent => (Pos::ZERO, offer.as_of),
-            Record::Value(_) | Record::Quarantine { .. } => return None,
+            Record::Value(_) | Record::Expired { .. } | Record::Quarantine { .. } => return None,
         };
         let floor = floor.max(wm.floor);
         let admitted = match position {
@@ -105,7 +115,10 @@ impl Bucket {
             }
         };
         if !admitted && rules.fill_compares_floor {
-            self.records[slot] = Record::Mark { floor, lease: None };
+            self.records[slot] = match self.records[slot] {
+                Record::Expired { value, .. } if value.as_of >= wm.floor => Record::Value(value),
+                _ => mark(floor, None),
+            };
             return None;
         }
         let as_of = position.unwrap_or(granted);
@@ -140,6 +153,13 @@ impl Bucket {
         self.records[slot] = match self.records[slot] {
             Record::Value(value) if value.as_of >= position => Record::Value(value),
             Record::Value(_) => mark(position, None),
+            Record::Expired { value, lease } if value.as_of >= position => {
+                Record::Expired { value, lease }
+            }
+            Record::Expired { lease, .. } => mark(
+                position,
+                Some(lease).filter(|lease| lease.granted >= position),
+            ),
             Record::Mark { floor, lease } => {
                 let floor = if rules.floor_only_rises {
                     position.max(floor)
@@ -171,7 +191,7 @@ impl Bucket {
         let wm = self.watermark?;
         let stored = match self.records[slot] {
             Record::Absent => Pos::ZERO,
-            Record::Value(value) => value.as_of,
+            Record::Value(value) | Record::Expired { value, .. } => value.as_of,
             Record::Mark { floor, .. } | Record::Quarantine { floor, .. } => floor,
         };
         let known = if rules.apply_tells_known {

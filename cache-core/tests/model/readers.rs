@@ -9,7 +9,7 @@ use crate::faults::admits;
 use crate::l2::Leased;
 use crate::position::Pos;
 use crate::sights::Sight;
-use crate::state::{Entry, Flight, Invariant, Reader, Record, State, Step, Value};
+use crate::state::{Entry, Flight, Invariant, Reader, Record, Seen, State, Step, Value};
 use crate::system::{System, broken};
 
 impl System {
@@ -97,19 +97,19 @@ impl System {
         let wm = bucket.watermark?;
         let known = &mut state.readers[r].applied[b];
         *known = wm.applied.max(*known);
-        let Record::Value(value) = bucket.records[slot] else {
-            return Some(Step::Missed(None));
+        let Some(value) = bucket.records[slot].value() else {
+            return Some(Step::Missed(Seen::Nothing));
         };
         if value.as_of < wm.floor {
-            return Some(Step::Missed(None));
+            return Some(Step::Missed(Seen::Nothing));
         }
         if value.as_of < asked && self.rules.hit_compares_at_least {
             self.sights.note(Sight::TooOld);
-            return Some(Step::Missed(Some(value.as_of)));
+            return Some(Step::Missed(Seen::Refused(value.as_of)));
         }
         if self.rules.tags_checked_in_l2 && !self.tag_admits(state, r, value.stamp) {
             self.sights.note(Sight::TagRefused);
-            return Some(Step::Missed(Some(value.as_of)));
+            return Some(Step::Missed(Seen::Refused(value.as_of)));
         }
         self.sights.note(Sight::L2Answers);
         Some(Step::Found(value))
@@ -138,16 +138,29 @@ impl System {
         stamp >= floor
     }
 
+    /// A value from L2 has expired: L1 keeps it for as long as nothing younger is to be
+    /// had, and the flight goes on.
+    pub(crate) fn age(&self, state: &mut State, r: usize, f: usize) {
+        let flight = state.readers[r].flights[f];
+        let Step::Found(value) = flight.step else {
+            return;
+        };
+        state.left.ages -= 1;
+        self.sights.note(Sight::Aged);
+        self.put(state, r, &flight, value);
+        state.readers[r].flights[f].step = Step::Missed(Seen::Expired(value.as_of));
+    }
+
     /// Asks for the lease. Whoever does not get it loads for itself alone, or looks
     /// again.
     pub(crate) fn lease(&self, state: &mut State, r: usize, f: usize) {
         let flight = state.readers[r].flights[f];
-        let Step::Missed(refused) = flight.step else {
+        let Step::Missed(seen) = flight.step else {
             return;
         };
         let (b, slot) = self.bounds.place(KEYS[usize::from(flight.key)]);
         let holder = holder(r, f);
-        let next = match state.l2[b].lease(slot, holder, refused, &self.rules) {
+        let next = match state.l2[b].lease(slot, holder, seen, &self.rules) {
             Leased::Granted(as_of) => Flight {
                 step: Step::Granted(as_of),
                 ..flight
@@ -243,6 +256,15 @@ impl System {
         let (Step::Found(value) | Step::Stored(value)) = flight.step else {
             return;
         };
+        self.put(state, r, &flight, value);
+        state.readers[r].flights[f] = Flight::default();
+        if matches!(flight.step, Step::Found(_)) && value.shows < flight.told {
+            broken(state, Invariant::I3);
+        }
+        self.answer(state, &flight, value.shows);
+    }
+
+    fn put(&self, state: &mut State, r: usize, flight: &Flight, value: Value) {
         if flight.ticket || !self.rules.fence_decides {
             state.readers[r].l1[usize::from(flight.key)] = Some(Entry {
                 value,
@@ -251,11 +273,6 @@ impl System {
         } else {
             self.sights.note(Sight::FenceHeld);
         }
-        state.readers[r].flights[f] = Flight::default();
-        if matches!(flight.step, Step::Found(_)) && value.shows < flight.told {
-            broken(state, Invariant::I3);
-        }
-        self.answer(state, &flight, value.shows);
     }
 
     /// One more caller waits for a flight's answer.
@@ -302,7 +319,11 @@ fn holder(r: usize, f: usize) -> u8 {
 }
 
 fn release(state: &mut State, b: usize, slot: usize, holder: u8) {
-    if let Record::Mark { lease, .. } = &mut state.l2[b].records[slot] {
-        *lease = lease.filter(|lease| lease.holder != holder);
+    match &mut state.l2[b].records[slot] {
+        Record::Mark { lease, .. } => *lease = lease.filter(|lease| lease.holder != holder),
+        Record::Expired { value, lease } if lease.holder == holder => {
+            state.l2[b].records[slot] = Record::Value(*value);
+        }
+        _ => {}
     }
 }

@@ -8,6 +8,8 @@ pub(crate) struct Rules {
     pub(crate) fill_compares_floor: bool,
     /// A fill needs the lease that it was loaded under.
     pub(crate) fill_needs_lease: bool,
+    /// A fill over a value that has expired needs an as-of at or above the value's.
+    pub(crate) expired_has_floor: bool,
     /// A record that is not there has the watermark for its floor when a lease is
     /// asked for.
     pub(crate) absent_has_floor: bool,
@@ -98,6 +100,7 @@ impl Rules {
         Self {
             fill_compares_floor: true,
             fill_needs_lease: true,
+            expired_has_floor: true,
             absent_has_floor: true,
             floor_only_rises: true,
             fence_decides: true,

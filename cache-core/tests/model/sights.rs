@@ -39,6 +39,8 @@ pub(crate) enum Sight {
     WroteThrough,
     /// A writer had lost its quarantine.
     QuarantineLost,
+    /// A value in L2 had expired.
+    Aged,
     /// A hit was too old for `at_least`.
     TooOld,
 }

@@ -77,6 +77,8 @@ pub(crate) enum Record {
     Absent,
     /// A value.
     Value(Value),
+    /// A value that has only expired, and who may replace it.
+    Expired { value: Value, lease: Lease },
     /// A floor.
     Mark { floor: Pos, lease: Option<Lease> },
     /// A floor, what the value to come is above, and the number of the change whose
@@ -137,6 +139,16 @@ pub(crate) struct Queue {
     len: u8,
 }
 
+impl Record {
+    /// The value that may be served, if there is one.
+    pub(crate) fn value(&self) -> Option<Value> {
+        match *self {
+            Self::Value(value) | Self::Expired { value, .. } => Some(value),
+            Self::Absent | Self::Mark { .. } | Self::Quarantine { .. } => None,
+        }
+    }
+}
+
 impl Queue {
     /// Adds one.
     pub(crate) fn push(&mut self, message: Message) {
@@ -194,6 +206,17 @@ pub(crate) struct Entry {
     pub(crate) tags_checked: bool,
 }
 
+/// What a flight has made of the value it read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Seen {
+    /// There was none.
+    Nothing,
+    /// One with this as-of, which must not be served.
+    Refused(Pos),
+    /// One with this as-of, which has only expired.
+    Expired(Pos),
+}
+
 /// Where a flight is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
@@ -202,8 +225,8 @@ pub(crate) enum Step {
     Idle,
     /// L2 had a value that may be served.
     Found(Value),
-    /// L2 had nothing that may be served; a value with this as-of was refused.
-    Missed(Option<Pos>),
+    /// L2 had nothing that may be served, or nothing young enough.
+    Missed(Seen),
     /// It holds a lease.
     Granted(Pos),
     /// It has read the source; without a position, the lease's as-of counts.

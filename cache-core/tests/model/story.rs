@@ -1,7 +1,7 @@
 //! A counterexample as a numbered story.
 
 use crate::bounds::{Bounds, How};
-use crate::state::{Record, Says, State, Step};
+use crate::state::{Record, Says, Seen, State, Step};
 use crate::system::{Action, System};
 use std::fmt::Write;
 
@@ -40,6 +40,7 @@ fn line(bounds: &Bounds, action: Action, before: &State, after: &State) -> Strin
         Action::Mend(r, b) => format!("reader {r} sees to bucket {b}: {}", bucket(after, b, 0)),
         Action::Hear(_)
         | Action::Look { .. }
+        | Action::Age(..)
         | Action::Lease(..)
         | Action::Load(..)
         | Action::Fill(..)
@@ -76,6 +77,7 @@ fn reader_line(action: Action, before: &State, after: &State) -> String {
             let found = begun.next().unwrap_or_else(|| "L1 answers".to_owned());
             format!("reader {reader} asks for {key}{asked}: {found}")
         }
+        Action::Age(r, _) => format!("it has expired; reader {r} keeps it for want of a younger"),
         Action::Lease(r, f) | Action::Load(r, f) | Action::Fill(r, f) => {
             let (old, new) = (
                 before.readers[r].flights[f].step,
@@ -136,6 +138,10 @@ fn bucket(state: &State, b: usize, slot: usize) -> String {
     let record = match bucket.records[slot] {
         Record::Absent => "nothing".to_owned(),
         Record::Value(value) => format!("a value of {} as of {:?}", value.shows, value.as_of),
+        Record::Expired { value, .. } => format!(
+            "an expired value of {} as of {:?}, leased",
+            value.shows, value.as_of
+        ),
         Record::Mark { floor, lease } => {
             let leased = if lease.is_some() { ", leased" } else { "" };
             format!("a mark at {floor:?}{leased}")
@@ -167,8 +173,9 @@ fn step(step: Step) -> String {
     match step {
         Step::Idle => "nothing".to_owned(),
         Step::Found(value) => format!("L2 has a value of {} as of {:?}", value.shows, value.as_of),
-        Step::Missed(None) => "L2 has no value".to_owned(),
-        Step::Missed(Some(_)) => "L2 has a value that is refused".to_owned(),
+        Step::Missed(Seen::Nothing) => "L2 has no value".to_owned(),
+        Step::Missed(Seen::Refused(_)) => "L2 has a value that is refused".to_owned(),
+        Step::Missed(Seen::Expired(_)) => "L2 has a value that has expired".to_owned(),
         Step::Granted(as_of) => format!("is granted the lease as of {as_of:?}"),
         Step::Loaded {
             shows,

@@ -33,6 +33,8 @@ pub(crate) enum Action {
         key: usize,
         at_least: u8,
     },
+    /// A flight finds that the value it read has expired.
+    Age(usize, usize),
     /// A flight asks for the lease.
     Lease(usize, usize),
     /// A flight reads the source.
@@ -198,6 +200,9 @@ impl System {
                     Step::Loaded { .. } => all.push(Action::Fill(r, f)),
                     Step::Found(_) | Step::Stored(_) => all.push(Action::Keep(r, f)),
                 }
+                if matches!(flight.step, Step::Found(_)) && state.left.ages > 0 {
+                    all.push(Action::Age(r, f));
+                }
                 all.push(Action::Join(r, f));
             }
             if self.bounds.faults.failovers > 0
@@ -276,6 +281,7 @@ impl System {
                 key,
                 at_least,
             } => self.look(&mut next, reader, key, at_least),
+            Action::Age(r, f) => self.age(&mut next, r, f),
             Action::Lease(r, f) => self.lease(&mut next, r, f),
             Action::Load(r, f) => self.load(&mut next, r, f),
             Action::Fill(r, f) => self.fill(&mut next, r, f),

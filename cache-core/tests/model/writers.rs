@@ -26,7 +26,7 @@ impl System {
                 let Some(wm) = bucket.watermark else { return };
                 let marked = match bucket.records[slot] {
                     Record::Absent => wm.applied,
-                    Record::Value(value) => value.as_of,
+                    Record::Value(value) | Record::Expired { value, .. } => value.as_of,
                     Record::Mark { floor, .. } | Record::Quarantine { floor, .. } => floor,
                 };
                 let floor = marked.max(wm.floor);

@@ -58,6 +58,7 @@ fn envelope_version_1() {
         ],
         stored_ms: 1_700_000_000_000,
         ttl: Duration::from_secs(60),
+        fleeting: false,
     };
     assert_eq!(hex(&envelope::seal(label, &entry)), plain(ENVELOPE_1));
     assert_eq!(envelope::open(label, as_of, &unhex(ENVELOPE_1)), Ok(entry));

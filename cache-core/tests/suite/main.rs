@@ -12,4 +12,5 @@ mod paths;
 mod races;
 mod replica;
 mod shadow;
+mod stale;
 mod write_through;

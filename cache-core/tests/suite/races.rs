@@ -6,7 +6,7 @@ use cache_core::clock::SystemClock;
 use cache_core::model::key::{Address, KeySpace};
 use cache_core::tier::memory::MemoryRemote;
 use cache_core::tier::{
-    Beat, Invalidate, Known, Leased, Offer, Record, Remote, Token, Write, Written,
+    Beat, Invalidate, Known, Leased, Offer, Record, Remote, Seen, Token, Write, Written,
 };
 use cache_core::{Key, Name, Position};
 use futures_util::FutureExt;
@@ -91,7 +91,7 @@ impl Race {
         let (remote, address) = (&self.remote, &self.address);
         match step {
             0 => {
-                let leased = at_once(remote.lease(address, token, MINUTE, None));
+                let leased = at_once(remote.lease(address, token, MINUTE, Seen::Nothing));
                 self.granted = matches!(leased, Ok(Leased::Granted { .. }));
             }
             1 => self.loaded = self.newest(),

@@ -17,8 +17,8 @@ use cache_core::testkit::fleet::{Fleet, until_trusted};
 use cache_core::testkit::until::until;
 use cache_core::tier::memory::{Image, MemoryRemote};
 use cache_core::tier::{
-    Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Remote, RemoteError, Token,
-    Write, Written,
+    Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Remote, RemoteError, Seen,
+    Token, Write, Written,
 };
 use cache_core::wire::codec::Bincode;
 use cache_core::{Cache, Domain, FillTicket, Lookup, Name, Policy, ReadThrough, Role};
@@ -217,12 +217,12 @@ impl Remote for FailsOver {
         address: &Address,
         token: Token,
         span: Duration,
-        refused: Option<Position>,
+        seen: Seen,
     ) -> Result<Leased, RemoteError> {
         if let Some(image) = self.before_lease.lock().take() {
             self.inner.go_back_to(&image);
         }
-        self.inner.lease(address, token, span, refused).await
+        self.inner.lease(address, token, span, seen).await
     }
 
     async fn fill(&self, address: &Address, offer: Offer) -> Result<Filled, RemoteError> {

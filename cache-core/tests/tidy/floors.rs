@@ -86,6 +86,7 @@ const CACHE_CORE: Floors = Floors {
         ("fill/offer.rs", 11),
         ("fill/run.rs", 11),
         ("fill/shadow.rs", 12),
+        ("fill/stale.rs", 12),
         ("fill/load.rs", 13),
         ("connect.rs", 9),
         ("config/domain.rs", 10),
@@ -96,6 +97,7 @@ const CACHE_CORE: Floors = Floors {
         // Tests may use all of it; nothing else here may.
         ("testkit/until.rs", 89),
         ("testkit/", 90),
+        ("testkit/contract/expired.rs", 91),
         ("testkit/contract/losses.rs", 91),
         ("testkit/contract/writes.rs", 91),
         ("testkit/contract/remote.rs", 92),

@@ -2,15 +2,25 @@
 
 use crate::tree::{SourceFile, Tree};
 
-/// Where the promises stand, in the table whose last column is headed so.
-const MANUAL: &str = "cache-core/docs/consistency.md";
+/// Where the promises stand, each in the table whose last column is headed so.
+const MANUALS: [&str; 2] = [
+    "cache-core/docs/consistency.md",
+    "cache-core/docs/features.md",
+];
 const COLUMN: &str = "held by";
 
 /// Promises that name no test, and tests that are not there.
 pub(crate) fn breaches(tree: &Tree) -> Vec<String> {
-    let manual = tree.files.iter().find(|file| file.path == MANUAL);
+    MANUALS
+        .iter()
+        .flat_map(|path| breaches_in(tree, path))
+        .collect()
+}
+
+fn breaches_in(tree: &Tree, path: &str) -> Vec<String> {
+    let manual = tree.files.iter().find(|file| file.path == path);
     let Some(manual) = manual else {
-        return vec![format!("{MANUAL} is missing")];
+        return vec![format!("{path} is missing")];
     };
     let exists = |test: &str| {
         let signature = format!("fn {test}(");
@@ -52,13 +62,11 @@ mod tests {
     fn breaches_of(row: &str) -> Vec<String> {
         let manual = format!("text\n\n| | | held by |\n| --- | --- | --- |\n{row}\n\n| other |\n");
         let files = vec![
-            SourceFile::new(MANUAL, &manual),
+            SourceFile::new(MANUALS[0], &manual),
             SourceFile::new("x/tests/a.rs", "fn it_holds() {}"),
         ];
-        breaches(&Tree {
-            files,
-            top_level: Vec::new(),
-        })
+        let top_level = Vec::new();
+        breaches_in(&Tree { files, top_level }, MANUALS[0])
     }
 
     #[test]

@@ -8,7 +8,7 @@ use cache_core::model::key::Name;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is counted, with its name.
-pub(crate) const COUNTED: [&str; 15] = [
+pub(crate) const COUNTED: [&str; 16] = [
     "hits in L1",
     "hits in L2",
     "loads by the source",
@@ -24,6 +24,7 @@ pub(crate) const COUNTED: [&str; 15] = [
     "values written through",
     "writes that invalidated only",
     "writes of which nobody knows",
+    "stale answers",
 ];
 
 const VIOLATED: usize = 11;
@@ -87,6 +88,10 @@ impl Observer for Count {
                 found: Found::Violated,
                 ..
             } => VIOLATED,
+            Event::Get {
+                answer: Answer::Stale,
+                ..
+            } => 15,
             Event::Write {
                 outcome: WriteOutcome::Stored,
                 ..

@@ -15,7 +15,7 @@ use cache_core::model::position::Position;
 use cache_core::tier::memory::{Image, MemoryRemote};
 use cache_core::tier::{
     Applied, Beat, Beaten, Filled, Invalidate, Known, Leased, Offer, Reading, Record, Remote,
-    RemoteError, Token, Write, Written,
+    RemoteError, Seen, Token, Write, Written,
 };
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -330,11 +330,10 @@ impl Remote for Line {
         address: &Address,
         token: Token,
         span: Duration,
-        refused: Option<Position>,
+        seen: Seen,
     ) -> Result<Leased, RemoteError> {
-        let effect = move |l2: &L2, address: &Address| {
-            at_once(l2.inner.lease(address, token, span, refused))
-        };
+        let effect =
+            move |l2: &L2, address: &Address| at_once(l2.inner.lease(address, token, span, seen));
         self.one(address, effect).await?
     }
 

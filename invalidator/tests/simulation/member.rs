@@ -6,6 +6,7 @@ use crate::database::{From, ROWS, Row, group_of, is_absent, key, row_of, tag};
 use crate::l2::Line;
 use crate::lifeline::Lifeline;
 use crate::time::{SimClock, pause};
+use crate::weather::Weather;
 use crate::world::{Timing, World};
 use cache_core::event::Tier;
 use cache_core::fill::Ask;
@@ -76,7 +77,8 @@ impl Member {
         }
         let parts = world.parts(life, clock.clone(), Role::Member);
         let domain = Domain::join(parts).await.ok()?;
-        let cache = Cache::open(&domain, policy(), Bincode::default()).expect("a good policy");
+        let cache = Cache::open(&domain, policy(&world.sky.weather), Bincode::default())
+            .expect("a good policy");
         let (world, life) = (world.clone(), life.clone());
         let loader = move |wanted: Wanted| {
             let (world, life) = (world.clone(), life.clone());
@@ -264,7 +266,8 @@ impl Member {
         // What a writer told of and L2 took unheard is owed for longer than a run.
         let weather = &self.world.sky.weather;
         let owed = weather.writers_invalidate || weather.writers_write_through;
-        if last && tier == Some(Tier::None) && !owed {
+        let stays = !owed && !weather.short_lives;
+        if last && tier == Some(Tier::None) && stays {
             oracle.violated(format!(
                 "C: process {process} does not cache row {row}, though nothing is wrong"
             ));
@@ -308,8 +311,16 @@ impl World {
     }
 }
 
-fn policy() -> Policy {
+fn policy(weather: &Weather) -> Policy {
     let mut policy = Policy::new("rows").expect("a name within its limits");
+    if weather.short_lives {
+        policy.lifetime.ttl = Duration::from_millis(300);
+        policy.lifetime.negative_ttl = Duration::from_millis(200);
+        policy.lifetime.l1_ttl = Duration::from_millis(150);
+        policy.lifetime.stale_ttl = Duration::from_secs(1);
+        policy.soft_timeout = Duration::from_millis(20);
+        policy.load_backoff = Duration::from_millis(100);
+    }
     policy.load_timeout = Duration::from_millis(500);
     policy.write_timeout = Duration::from_millis(500);
     policy.lease = Duration::from_millis(700);

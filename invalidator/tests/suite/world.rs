@@ -13,13 +13,12 @@ use cache_core::config::reader;
 use cache_core::event::Silent;
 use cache_core::guard::horizon::Horizon;
 use cache_core::model::key::{Address, Bucket, Key, KeySpace, Name};
-use cache_core::model::position::Position;
 use cache_core::model::tag::Tag;
 use cache_core::testkit::clock::HandClock;
 use cache_core::tier::memory::MemoryRemote;
 use cache_core::tier::{
     Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Record, Remote, RemoteError,
-    Token, Write, Written,
+    Seen, Token, Write, Written,
 };
 use invalidator::dead_letter::{DeadLetters, Letter, LetterLost};
 use invalidator::inspect::sampler::Sampler;
@@ -246,9 +245,9 @@ impl Remote for ShakyRemote {
         address: &Address,
         token: Token,
         span: Duration,
-        refused: Option<Position>,
+        seen: Seen,
     ) -> Result<Leased, RemoteError> {
-        self.inner.lease(address, token, span, refused).await
+        self.inner.lease(address, token, span, seen).await
     }
 
     async fn fill(&self, address: &Address, offer: Offer) -> Result<Filled, RemoteError> {

@@ -3,7 +3,7 @@
 use crate::model::key::{Address, BUCKETS, Bucket, Key, KeySpace, Name};
 use crate::model::position::Position;
 use crate::tier::{
-    Applied, Beat, Filled, Invalidate, Known, Leased, Offer, Reading, Record, Remote, Token,
+    Applied, Beat, Filled, Invalidate, Known, Leased, Offer, Reading, Record, Remote, Seen, Token,
 };
 use bytes::Bytes;
 use std::time::Duration;
@@ -73,7 +73,7 @@ pub(super) async fn apply(remote: &impl Remote, key: &str, position: Option<Posi
 
 pub(super) async fn lease(remote: &impl Remote, key: &str, token: u64) -> Leased {
     let leased = remote
-        .lease(&address(key), Token(token), MINUTE, None)
+        .lease(&address(key), Token(token), MINUTE, Seen::Nothing)
         .await;
     leased.expect("L2 answers")
 }

@@ -2,6 +2,7 @@
 
 mod asking;
 pub mod bus;
+mod expired;
 mod losses;
 pub mod remote;
 mod writes;

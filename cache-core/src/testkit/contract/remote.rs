@@ -3,11 +3,13 @@
 use super::asking::{
     MINUTE, address, apply, at, begin, fill, granted, lease, offer, read, space, store, value,
 };
-use super::{losses, writes};
+use super::{expired, losses, writes};
 use crate::model::position::Position;
 use crate::model::tag::Tag;
 use crate::testkit::until::until;
-use crate::tier::{Applied, Filled, Invalidate, Known, Leased, Reading, Record, Remote, Token};
+use crate::tier::{
+    Applied, Filled, Invalidate, Known, Leased, Reading, Record, Remote, Seen, Token,
+};
 use std::time::Duration;
 
 /// Runs every case; `empty` makes an empty L2 for each.
@@ -31,6 +33,7 @@ pub async fn check<R: Remote>(mut empty: impl AsyncFnMut() -> R) {
     the_first_terms_hold(&empty().await).await;
     losses::check(&mut empty).await;
     writes::check(&mut empty).await;
+    expired::check(&mut empty).await;
 }
 
 async fn nothing_is_stored_without_a_watermark(remote: &impl Remote) {
@@ -89,7 +92,9 @@ async fn a_lease_keeps_others_waiting_until_it_ends(remote: &impl Remote) {
     assert_eq!(lease(remote, "a", 2).await, granted(3));
 
     let short = Duration::from_millis(30);
-    let first = remote.lease(&address("b"), Token(1), short, None).await;
+    let first = remote
+        .lease(&address("b"), Token(1), short, Seen::Nothing)
+        .await;
     assert_eq!(first, Ok(granted(3)));
     let ended = || async { lease(remote, "b", 2).await == granted(3) };
     until(MINUTE, "the lease ends", ended)
@@ -240,7 +245,7 @@ async fn a_refused_value_gives_way(remote: &impl Remote) {
     store(remote, "a").await;
     let lease = async |refused| {
         let leased = remote
-            .lease(&address("a"), Token(5), MINUTE, Some(at(refused)))
+            .lease(&address("a"), Token(5), MINUTE, Seen::Refused(at(refused)))
             .await;
         leased.expect("L2 answers")
     };

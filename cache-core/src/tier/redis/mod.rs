@@ -11,7 +11,7 @@ use self::router::Router;
 use self::script::{AGREE, APPLY, Answer, BEAT, Call, FILL, LEASE, QUARANTINE, RELEASE, WRITE};
 use super::{
     Applied, Beat, Beaten, Filled, Invalidate, Known, Leased, MARK_KEEP, Offer, Reading, Record,
-    Remote, RemoteError, Token, Watermark, Write, Written,
+    Remote, RemoteError, Seen, Token, Watermark, Write, Written,
 };
 use crate::error::{Error, Kind};
 use crate::model::key::{Address, Bucket, Name};
@@ -20,6 +20,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use redis::Value;
 use std::time::Duration;
+
+/// The bytes before the envelope of a value with a lease: a letter, the as-of, and the
+/// lease's token, position and deadline.
+const LEASED_HEAD: usize = 1 + HEX_LEN + 16 + HEX_LEN + 16;
 
 /// How the Redis deployment is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,12 +150,18 @@ impl Remote for RedisRemote {
         address: &Address,
         token: Token,
         span: Duration,
-        refused: Option<Position>,
+        seen: Seen,
     ) -> Result<Leased, RemoteError> {
+        let (refused, expired) = match seen {
+            Seen::Nothing => (None, None),
+            Seen::Refused(as_of) => (Some(as_of), None),
+            Seen::Expired(as_of) => (None, Some(as_of)),
+        };
         let args = vec![
             hex(token),
             millis(span),
             position(refused),
+            position(expired),
             millis(MARK_KEEP),
         ];
         let call = self.run(&LEASE, address, args);
@@ -322,6 +332,10 @@ fn parse_record(bytes: Bytes) -> Option<Record> {
         b'V' => Some(Record::Value {
             as_of: at,
             body: bytes.slice(1 + HEX_LEN..),
+        }),
+        b'R' if bytes.len() >= LEASED_HEAD => Some(Record::Value {
+            as_of: at,
+            body: bytes.slice(LEASED_HEAD..),
         }),
         b'M' => Some(Record::Mark { floor: at }),
         _ => None,

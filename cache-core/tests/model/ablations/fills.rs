@@ -23,6 +23,19 @@ pub(super) const ABLATIONS: &[Ablation] = &[
         I1,
     ),
     without(
+        "a fill over an expired value has no floor",
+        |rules| rules.expired_has_floor = false,
+        Bounds {
+            readers: 2,
+            ..REPLICA
+        }
+        .with(Faults {
+            ages: 1,
+            ..NO_FAULTS
+        }),
+        I1,
+    ),
+    without(
         "an absent record has no floor",
         |rules| rules.absent_has_floor = false,
         Bounds {

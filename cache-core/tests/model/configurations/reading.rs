@@ -3,7 +3,7 @@
 use super::{ALONE, Configuration, PRIMARY, holds, one_change, one_reader};
 use crate::bounds::{BASE, BOTH, Bounds, Faults, NO_FAULTS};
 use crate::sights::Sight::{
-    FenceHeld, Joined, L1Answers, L2Answers, Refused, Rerouted, Rest, Stored, TooOld,
+    Aged, FenceHeld, Joined, L1Answers, L2Answers, Refused, Rerouted, Rest, Stored, TooOld,
 };
 
 pub(super) const ALL: &[Configuration] = &[
@@ -67,6 +67,28 @@ pub(super) const ALL: &[Configuration] = &[
         },
         one_reader,
         &[L2Answers, Stored, Refused, Rest],
+    ),
+    holds(
+        "values that expire",
+        BASE,
+        Faults {
+            ages: 2,
+            ..NO_FAULTS
+        },
+        one_reader,
+        &[Aged, L1Answers, L2Answers, Stored, Refused, FenceHeld, Rest],
+    ),
+    holds(
+        "values that expire, lost leases, a redelivery",
+        ALONE,
+        Faults {
+            ages: 2,
+            expiries: 1,
+            redeliveries: 1,
+            ..NO_FAULTS
+        },
+        one_change,
+        &[Aged, L1Answers, L2Answers, Stored, Refused, Rest],
     ),
     holds(
         "session tokens",

@@ -23,10 +23,10 @@ end
 put_watermark(w)
 local told = ''
 if lost then told = w.floor end
-if r and r.kind == 'V' and not less(r.at, p) then return { 'D', p, r.at, told } end
+if r and r.value and not less(r.at, p) then return { 'D', p, r.at, told } end
 local floor = w.applied
 if r then floor = max(p, r.at) end
-if r and r.kind == 'V' then floor = p end
+if r and r.value then floor = p end
 if r and r.token and not less(r.granted, p) then
   put_mark(floor, ARGV[2], r.token, r.granted, r.deadline)
 else

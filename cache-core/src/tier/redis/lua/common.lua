@@ -3,6 +3,7 @@
 -- Lua's numbers lose offsets beyond 2^53, and its strings compare by the locale of
 -- the server, some of which put 'aa' behind 'ff'.
 --   value: 'V' as_of(32) envelope        mark: 'M' floor(32) [token(16) granted(32) deadline(16)]
+--   value with a lease: 'R' as_of(32) token(16) granted(32) deadline(16) envelope
 --   watermark: applied(32) seen(32) floor(32)
 local ZERO = string.rep('0', 32)
 local function less(a, b)
@@ -34,16 +35,21 @@ end
 -- Bytes of another kind or shape count as absent; every write replaces them.
 local function head()
   local h = redis.pcall('GETRANGE', KEYS[1], 0, 96)
-  if type(h) ~= 'string' or not string.find(h, '^[VM]' .. string.rep('[0-9a-f]', 32)) then
+  if type(h) ~= 'string' or not string.find(h, '^[VMR]' .. string.rep('[0-9a-f]', 32)) then
     return nil
   end
-  local r = { kind = string.sub(h, 1, 1), at = string.sub(h, 2, 33) }
-  if r.kind == 'M' and #h == 97 then
+  local kind = string.sub(h, 1, 1)
+  local r = { value = kind ~= 'M', at = string.sub(h, 2, 33), body = 34 }
+  if kind ~= 'V' and #h == 97 then
     r.token, r.granted = string.sub(h, 34, 49), string.sub(h, 50, 81)
     r.deadline = tonumber(string.sub(h, 82, 97), 16)
     if not r.deadline or not string.find(r.granted, '^' .. string.rep('[0-9a-f]', 32)) then
       r.token = nil
     end
+  end
+  if kind == 'R' then
+    if not r.token then return nil end
+    r.body = 98
   end
   return r
 end
@@ -55,10 +61,19 @@ local function watermark()
   return { applied = string.sub(w, 1, 32), seen = string.sub(w, 33, 64), floor = string.sub(w, 65, 96) }
 end
 local function put_watermark(w) redis.call('SET', KEYS[2], w.applied .. w.seen .. w.floor) end
+local function lease_of(token, granted, deadline)
+  return token .. granted .. string.format('%016x', deadline)
+end
 local function put_mark(floor, keep, token, granted, deadline)
   local tail = ''
-  if token then tail = token .. granted .. string.format('%016x', deadline) end
+  if token then tail = lease_of(token, granted, deadline) end
   redis.call('SET', KEYS[1], 'M' .. floor .. tail, 'PX', keep)
+end
+-- The same value for as long as it would have stayed, with a lease or without.
+local function relabel(r, token, granted, deadline)
+  local body, head = redis.call('GETRANGE', KEYS[1], r.body - 1, -1), 'V' .. r.at
+  if token then head = 'R' .. r.at .. lease_of(token, granted, deadline) end
+  redis.call('SET', KEYS[1], head .. body, 'KEEPTTL')
 end
 -- Whether writes that the caller has heard of are gone, and what becomes of it then.
 local function has_lost(w, applied, seen) return less(w.applied, applied) or less(w.seen, seen) end

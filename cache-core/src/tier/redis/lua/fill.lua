@@ -17,7 +17,11 @@ if ARGV[2] ~= '' then
   admitted = not less(as_of, floor) and string.sub(floor, 25, 32) == '00000000' and not made_up(as_of, w)
 end
 if not admitted then
-  if leased then put_mark(floor, ARGV[4]) end
+  if leased and r.value and not less(r.at, w.floor) then
+    relabel(r)
+  elseif leased then
+    put_mark(floor, ARGV[4])
+  end
   return { 'F', floor }
 end
 redis.call('SET', KEYS[1], 'V' .. as_of .. ARGV[5], 'PX', ARGV[3])

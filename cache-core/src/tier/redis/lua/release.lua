@@ -1,4 +1,6 @@
--- release: gives a lease back; the floor stays. ARGV: token, keep in ms.
+-- release: gives a lease back; the floor stays, or the value. ARGV: token, keep in ms.
 local r = head()
-if r and r.token == ARGV[1] then put_mark(r.at, ARGV[2]) end
+if r and r.token == ARGV[1] then
+  if r.value then relabel(r) else put_mark(r.at, ARGV[2]) end
+end
 return {}

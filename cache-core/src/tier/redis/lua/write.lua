@@ -7,7 +7,7 @@ if not w then return { 'N' } end
 local lost, told = has_lost(w, ARGV[6], ARGV[7]), ''
 if lost then w = raised(w, ARGV[6], ARGV[7]) end
 local as_of
-if r and r.token == ARGV[1] and r.deadline >= now_ms() and not less(r.at, w.floor) then
+if r and not r.value and r.token == ARGV[1] and r.deadline >= now_ms() and not less(r.at, w.floor) then
   if ARGV[2] == '' then
     as_of = next_tick(r.granted)
   elseif less(r.granted, ARGV[2]) and string.sub(ARGV[2], 25, 32) == '00000000' and not made_up(ARGV[2], w) then
