@@ -88,6 +88,7 @@ pub struct Domain {
     retries: Retries,
     behind: mpsc::Sender<Bucket>,
     being_mended: Arc<Mutex<HashSet<Bucket>>>,
+    doubts: Arc<Mutex<HashSet<Bucket>>>,
     stop: CancellationToken,
     tasks: TaskTracker,
     runtime: Handle,
@@ -139,6 +140,7 @@ impl Domain {
             retries,
             behind,
             being_mended: Arc::default(),
+            doubts: Arc::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
@@ -161,6 +163,7 @@ impl Domain {
             clock: self.clock.clone(),
             every: parts.timing.heartbeat,
             carries_for: parts.timing.trust,
+            doubts: self.doubts.clone(),
         };
         let (untold, told) = mpsc::channel(UNTOLD_MAX);
         let self_check = Arc::new(SelfCheck {
@@ -325,6 +328,12 @@ impl Domain {
             let position = position.max(before);
             *done = Some(Done { position, said });
         });
+    }
+
+    /// A bucket of L2 may lack a change, whatever its watermark says: an invalidator's next
+    /// heartbeat refuses its older values, and tells everybody.
+    pub fn doubt(&self, bucket: Bucket) {
+        self.doubts.lock().insert(bucket);
     }
 
     /// A bucket's watermark is behind what this process heard: mends it soon.

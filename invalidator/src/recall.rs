@@ -118,8 +118,9 @@ pub async fn recall(
     Ok(recalled)
 }
 
-/// Announces everything once. What L2 does not take, its bucket is known to lack: the
-/// heartbeat refuses the bucket's older values as soon as L2 is back.
+/// Announces everything once. What L2 does not take, its bucket is doubted to have: the
+/// heartbeat refuses the bucket's older values as soon as L2 is back, even if L2 took the
+/// change late. Who began to listen in between has not heard of it, and holds old values.
 async fn announce(domain: &Domain, batch: &Batch) -> Result<(), Error> {
     for changes in batch.announcements() {
         let told = domain.announcer().announce(&changes).await;
@@ -132,6 +133,7 @@ async fn announce(domain: &Domain, batch: &Batch) -> Result<(), Error> {
                 && let Some(bucket) = bucket_of(domain, change.target())
             {
                 domain.horizon().raise(bucket, position);
+                domain.doubt(bucket);
             }
         }
     }

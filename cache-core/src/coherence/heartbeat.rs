@@ -15,6 +15,7 @@ use crate::model::position::Position;
 use crate::tier::{Beat, Beaten, Remote};
 use crate::wire::invalidation::{Invalidation, Target};
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +47,8 @@ pub struct Heart {
     pub every: Duration,
     /// How long an invalidator is believed to carry changes after it last said so.
     pub carries_for: Duration,
+    /// Buckets that may lack a change though their watermark does not show it.
+    pub doubts: Arc<Mutex<HashSet<Bucket>>>,
 }
 
 /// How far an invalidator is.
@@ -88,6 +91,7 @@ impl Heart {
                 continue;
             };
             doubted.extend(self.remote.moved());
+            doubted.extend(self.doubts.lock().drain());
             if self.tell_all(seen, &mut doubted, pause).await {
                 told = told.max(seen);
             }

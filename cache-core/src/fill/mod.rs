@@ -68,6 +68,8 @@ pub struct Attempt {
     pub(crate) address: Address,
     pub(crate) since: Since,
     pub(crate) known: Snapshot,
+    /// Below it, L2 was not to be believed about the key.
+    pub(crate) owed: Position,
 }
 
 /// What one read asks for beyond the key.
@@ -128,12 +130,14 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             ticket: self.domain.fence().ticket(hash),
             tag_changes: self.l1.tag_changes(),
         };
+        let now = self.domain.clock().now();
         Attempt {
             key: key.bytes().into(),
             hash,
             address: self.space.address(key),
             since,
             known: self.domain.horizon().snapshot(),
+            owed: self.domain.owed().floor(hash, now),
         }
     }
 

@@ -121,8 +121,11 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         if as_of < watermark.floor {
             return Worth::Nothing(None);
         }
+        // Also what was owed before the read: L2 may have answered it, then taken the
+        // change, and the word that it has may have been faster than the answer.
         let owed = self.domain.owed();
-        if as_of < owed.floor(attempt.hash, self.domain.clock().now()) {
+        let owed = owed.floor(attempt.hash, self.domain.clock().now());
+        if as_of < owed.max(attempt.owed) {
             return Worth::Nothing(Some(as_of));
         }
         let entry = match envelope::open(self.label(attempt), as_of, &body) {

@@ -128,6 +128,10 @@ impl TagFloors {
         let address = self.space.tag_address(tag);
         let ticket = self.fence.ticket(hash);
         let bucket = address.bucket;
+        // Before the read as well: L2 may answer it, then take what it owes, and the word
+        // that it has may be faster than the answer.
+        let owed = || self.owed.floor(hash, self.clock.now());
+        let owed_before = owed();
         let reading = self.remote.read(&address).await;
         let reading = reading.map_err(|_| Admission::Refused)?;
         let watermark = reading.watermark.ok_or(Admission::Behind(bucket))?;
@@ -152,7 +156,7 @@ impl TagFloors {
             }
         };
         let floor = floor.max(watermark.floor);
-        let owed = self.owed.floor(hash, self.clock.now());
+        let owed = owed().max(owed_before);
         if owed > Position::ZERO {
             // Not kept: a debt may end by itself, and nobody would tell.
             return Ok(floor.max(owed));
