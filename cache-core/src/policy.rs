@@ -52,10 +52,10 @@ pub struct Policy {
     pub loads_ramp: Duration,
     /// How long a load may queue for its turn: 1 s.
     pub load_queue: Duration,
-    /// How long one write through the cache may take: 5 s.
+    /// How long one write through the cache may take: 5 s. Its key is under quarantine
+    /// twice as long at most.
     pub write_timeout: Duration,
-    /// How long a lease, or a writer's quarantine, lasts: 10 s, longer than a load or a write may
-    /// take.
+    /// How long a lease lasts: 10 s, longer than a load may take.
     pub lease: Duration,
     /// How long a reader waits for another process's load: 1 s.
     pub wait: Duration,
@@ -98,6 +98,11 @@ impl Policy {
         })
     }
 
+    /// How long a writer's quarantine lasts.
+    pub(crate) fn quarantine(&self) -> Duration {
+        self.write_timeout.saturating_mul(2)
+    }
+
     /// Checks what the fields cannot say by their types.
     ///
     /// # Errors
@@ -135,12 +140,13 @@ impl Policy {
                 "a load takes between 1 ms and a day",
             ),
             (
-                self.write_timeout >= Duration::from_millis(1),
-                "a write takes at least 1 ms",
+                self.write_timeout >= Duration::from_millis(1)
+                    && self.quarantine() < crate::tier::MARK_KEEP,
+                "a write takes between 1 ms and 5 min",
             ),
             (
-                self.lease > self.load_timeout.max(self.write_timeout),
-                "a lease lasts longer than a load or a write may take",
+                self.lease > self.load_timeout,
+                "a lease lasts longer than a load may take",
             ),
             (
                 self.shadow_per_million <= MILLION,

@@ -84,7 +84,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let remote = self.domain.remote();
         // Without one, step 3 finds none and invalidates.
         let _ = remote
-            .quarantine(&attempt.address, token, self.policy.lease)
+            .quarantine(&attempt.address, token, self.policy.quarantine())
             .await;
         let written = self.run_writer(&attempt, value, writer).await;
         let receipt = match written {
@@ -208,7 +208,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let _ = told.await;
         let tiers = self.clone();
         self.domain.run(async move {
-            tokio::time::sleep(tiers.policy.lease).await;
+            tokio::time::sleep(tiers.policy.quarantine()).await;
             let _ = tiers.domain.announce_whole(&change).await;
         });
     }
