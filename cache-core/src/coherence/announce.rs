@@ -146,7 +146,7 @@ impl Announcer {
         position: Position,
         raised: Option<Position>,
     ) -> Result<(), BusError> {
-        let bucket = self.invalidate(change).address.bucket;
+        let bucket = locate(&self.domain, &change.target).0.bucket;
         let raised = raised.map(|floor| self.raised(bucket, floor));
         self.horizon.raise(bucket, position);
         self.observer.observe(&Event::Announced { l2: true });

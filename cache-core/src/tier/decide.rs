@@ -44,6 +44,16 @@ pub struct Lease {
     pub deadline_ms: u64,
 }
 
+impl Lease {
+    fn new(token: Token, granted: Position, span: Duration, now_ms: u64) -> Self {
+        Self {
+            token,
+            granted,
+            deadline_ms: now_ms.saturating_add(span.as_millis() as u64),
+        }
+    }
+}
+
 /// What a step leaves of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Then {
@@ -102,12 +112,7 @@ pub fn lease(
     // value with a position of its own; the change it stands for was committed all the
     // same, so a load holds it.
     let granted = wm.applied.max(floor);
-    let deadline_ms = now_ms.saturating_add(span.as_millis() as u64);
-    let lease = Some(Lease {
-        token,
-        granted,
-        deadline_ms,
-    });
+    let lease = Some(Lease::new(token, granted, span, now_ms));
     let answer = Leased::Granted {
         as_of: granted,
         floor,
@@ -220,12 +225,7 @@ pub fn quarantine(
     // What the value to come is above: all that anybody may have been told of the key
     // before its commit, and nothing that was applied after.
     let granted = floor.max(wm.applied).max(wm.seen);
-    let deadline_ms = now_ms.saturating_add(span.as_millis() as u64);
-    let lease = Some(Lease {
-        token,
-        granted,
-        deadline_ms,
-    });
+    let lease = Some(Lease::new(token, granted, span, now_ms));
     (true, Then::Put(Stored::Mark { floor, lease }))
 }
 

@@ -8,6 +8,9 @@ use crate::tier::{
 use bytes::Bytes;
 use std::time::Duration;
 
+/// Two keys of one bucket.
+pub(super) const KEY: &str = "key-0";
+pub(super) const NEIGHBOUR: &str = "key-608";
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const BODY: Bytes = Bytes::from_static(b"body");
 

@@ -1,12 +1,10 @@
 //! What every L2 answers to those who load over a value that has only expired.
 
-use super::asking::{MINUTE, address, apply, at, begin, fill, granted, offer, store, value};
+use super::asking::{
+    KEY, MINUTE, NEIGHBOUR, address, apply, at, begin, fill, granted, offer, store, value,
+};
 use crate::model::position::Position;
 use crate::tier::{Beat, Filled, Known, Leased, Remote, Seen, Token};
-
-/// Two keys of one bucket.
-const KEY: &str = "key-0";
-const NEIGHBOUR: &str = "key-608";
 
 pub(super) async fn check<R: Remote>(empty: &mut impl AsyncFnMut() -> R) {
     an_expired_value_stays_until_it_is_replaced(&empty().await).await;

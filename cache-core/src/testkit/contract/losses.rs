@@ -1,15 +1,12 @@
 //! What every L2 answers when it has lost writes, and to changes of another epoch.
 
 use super::asking::{
-    MINUTE, address, applied_at, apply, at, begin, fill, granted, lease, offer, read, store, value,
+    KEY, MINUTE, NEIGHBOUR, address, applied_at, apply, at, begin, fill, granted, lease, offer,
+    read, store, value,
 };
 use crate::model::key::Bucket;
 use crate::model::position::Position;
 use crate::tier::{Applied, Beat, Beaten, Filled, Invalidate, Known, Leased, Remote, Watermark};
-
-/// Two keys of one bucket.
-const KEY: &str = "key-0";
-const NEIGHBOUR: &str = "key-608";
 
 pub(super) async fn check<R: Remote>(empty: &mut impl AsyncFnMut() -> R) {
     a_heartbeat_makes_and_raises_watermarks(&empty().await).await;

@@ -1,8 +1,8 @@
 //! What every L2 answers to those who write through the cache.
 
 use super::asking::{
-    BODY, MINUTE, address, applied_at, apply, at, begin, fill, granted, lease, offer, read, store,
-    value,
+    BODY, KEY, MINUTE, NEIGHBOUR, address, applied_at, apply, at, begin, fill, granted, lease,
+    offer, read, store, value,
 };
 use crate::model::position::Position;
 use crate::testkit::until::until;
@@ -10,10 +10,6 @@ use crate::tier::{
     Applied, Beat, Filled, Known, Leased, Record, Remote, Token, Watermark, Write, Written,
 };
 use std::time::Duration;
-
-/// Two keys of one bucket.
-const KEY: &str = "key-0";
-const NEIGHBOUR: &str = "key-608";
 
 pub(super) async fn check<R: Remote>(empty: &mut impl AsyncFnMut() -> R) {
     nothing_is_written_without_a_watermark(&empty().await).await;
@@ -33,11 +29,7 @@ async fn quarantine(remote: &impl Remote, key: &str, token: u64) -> bool {
 }
 
 async fn write(remote: &impl Remote, key: &str, token: u64) -> Written {
-    write_knowing(remote, key, token, Known::NOTHING).await
-}
-
-async fn write_knowing(remote: &impl Remote, key: &str, token: u64, known: Known) -> Written {
-    write_all(remote, key, token, known, None).await
+    write_all(remote, key, token, Known::NOTHING, None).await
 }
 
 async fn write_all(
@@ -199,7 +191,7 @@ async fn a_bucket_that_lost_writes_ends_its_quarantines(remote: &impl Remote) {
     let raised = Some(at(6));
     let position = local(6, 1);
     assert_eq!(
-        write_knowing(remote, KEY, 1, applied_at(6)).await,
+        write_all(remote, KEY, 1, applied_at(6), None).await,
         Written::Invalidated { position, raised }
     );
     assert!(quarantine(remote, KEY, 2).await);
