@@ -168,7 +168,7 @@ impl Listener {
 
     fn message(&self, ear: &mut Ear, message: Message, now: Tick) {
         let reason = match message.content {
-            Content::Inspect { .. } | Content::Violated(_) => ear.went_on(&message),
+            Content::Inspect { .. } | Content::Violated(_) => ear.went_on(&message, now),
             Content::Invalidate(_) => ear.missed(&message, true, now),
             Content::Heartbeat { .. } | Content::Farewell => ear.missed(&message, false, now),
         };
@@ -239,9 +239,16 @@ impl Listener {
 
 impl Ear {
     /// Compares the number of a message that is no sign of life. A process that only
-    /// tells what an inspection found is no publisher whose silence would be a loss.
-    fn went_on(&mut self, message: &Message) -> Option<&'static str> {
-        let known = self.publishers.get_mut(&message.publisher)?;
+    /// tells what an inspection found is no publisher whose silence would be a loss; what
+    /// it announced before it was heard first may be one.
+    fn went_on(&mut self, message: &Message, now: Tick) -> Option<&'static str> {
+        let Some(known) = self.publishers.get_mut(&message.publisher) else {
+            let reason = self.missed(message, false, now);
+            if let Some(known) = self.publishers.get_mut(&message.publisher) {
+                known.silent = true;
+            }
+            return reason;
+        };
         let before = std::mem::replace(&mut known.last, message.sequence);
         (before != message.sequence).then_some(HOLE)
     }

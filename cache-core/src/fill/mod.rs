@@ -289,7 +289,8 @@ impl<V: Send + Sync + 'static> Drops for Tiers<V> {
     }
 
     fn admits_from(&self, tag: &Tag) -> Option<Position> {
-        self.tags.known_floor(tag)
+        let trusted = self.domain.trust().holds(self.domain.clock().now());
+        trusted.then(|| self.tags.known_floor(tag))?
     }
 }
 

@@ -9,10 +9,13 @@ use crate::model::position::Position;
 use crate::shim::RwLock;
 use crate::tier::{Known, Watermark};
 use std::fmt;
+use std::sync::Arc;
 
 /// The positions one process has heard of.
 pub struct Horizon {
-    known: RwLock<Positions>,
+    /// Shared with the snapshots, and copied by the first change after one: readers that
+    /// miss take more snapshots than changes come.
+    known: RwLock<Arc<Positions>>,
 }
 
 #[derive(Clone)]
@@ -32,16 +35,16 @@ impl Positions {
 
 /// What was known at one moment, before a load began.
 #[derive(Clone)]
-pub struct Snapshot(Box<Positions>);
+pub struct Snapshot(Arc<Positions>);
 
 impl Horizon {
     /// A horizon that has heard nothing.
     pub fn new() -> Self {
         Self {
-            known: RwLock::new(Positions {
+            known: RwLock::new(Arc::new(Positions {
                 applied: [Position::ZERO; BUCKETS],
                 seen: Position::ZERO,
-            }),
+            })),
         }
     }
 
@@ -49,7 +52,7 @@ impl Horizon {
     pub fn raise(&self, bucket: Bucket, position: Position) {
         if self.known.read().applied[bucket.index()] < position {
             let mut known = self.known.write();
-            let slot = &mut known.applied[bucket.index()];
+            let slot = &mut Arc::make_mut(&mut known).applied[bucket.index()];
             *slot = position.max(*slot);
         }
     }
@@ -58,6 +61,7 @@ impl Horizon {
     pub fn raise_seen(&self, seen: Position) {
         if self.known.read().seen < seen {
             let mut known = self.known.write();
+            let known = Arc::make_mut(&mut known);
             known.seen = seen.max(known.seen);
         }
     }
@@ -99,7 +103,7 @@ impl Horizon {
 
     /// What is known; taken before a load, it stamps the load's tags.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot(Box::new(self.known.read().clone()))
+        Snapshot(self.known.read().clone())
     }
 }
 
@@ -135,9 +139,8 @@ impl Snapshot {
         self.0.applied[bucket.index()]
     }
 
-    /// How far `bucket` was known. A heartbeat's position counts for every
-    /// bucket: the changes up to it were committed before it was sent.
+    /// How far `bucket` was known.
     pub fn as_of(&self, bucket: Bucket) -> Position {
-        self.0.applied[bucket.index()].max(self.0.seen)
+        self.of(bucket).highest()
     }
 }

@@ -1,5 +1,6 @@
-//! Invalidations that the bus told of while L2 did not have them yet: until it has,
-//! its value of that key (or the floor of that tag) is not believed here.
+//! What this process was told of a key or a tag, and L2 owes: until it has it, its value
+//! of that key (or the floor of that tag) is not believed here. Changes that L2 never had
+//! are debts; those it had, and may lose, are [`Recent`].
 //!
 //! The bucket's watermark cannot say so, because it is the highest of many:
 //!
@@ -8,6 +9,7 @@
 //! 3. the watermark is at 36, which is all that anybody asks of it
 //! 4. L2 still holds A from before 35
 
+use super::recent::Recent;
 use crate::clock::Tick;
 use crate::model::key::KeyHash;
 use crate::model::position::Position;
@@ -29,6 +31,7 @@ pub struct Owed {
     /// Zero nearly always, and then all that a reader looks at.
     count: AtomicUsize,
     debts: RwLock<HashMap<KeyHash, Debt>>,
+    recent: Recent,
 }
 
 #[derive(Clone, Copy)]
@@ -67,8 +70,10 @@ impl Owed {
         self.count.store(debts.len(), Ordering::Release);
     }
 
-    /// L2 has a change at `position`.
+    /// L2 has a change at `position`, and may lose it.
     pub fn pay(&self, hash: KeyHash, position: Position) {
+        // Before the debt goes: a reader in between finds one or the other.
+        self.recent.raise(hash, position);
         if self.count.load(Ordering::Acquire) == 0 {
             return;
         }
@@ -86,6 +91,10 @@ impl Owed {
 
     /// The position below which L2 is not believed about a key or a tag.
     pub fn floor(&self, hash: KeyHash, now: Tick) -> Position {
+        self.debt(hash, now).max(self.recent.floor(hash))
+    }
+
+    fn debt(&self, hash: KeyHash, now: Tick) -> Position {
         if self.count.load(Ordering::Acquire) == 0 {
             return Position::ZERO;
         }

@@ -67,6 +67,12 @@ impl Known {
         applied: Position::ZERO,
         seen: Position::ZERO,
     };
+
+    /// How far the bucket was known. A heartbeat's position counts for every bucket: the
+    /// changes up to it were committed before it was sent.
+    pub fn highest(&self) -> Position {
+        self.applied.max(self.seen)
+    }
 }
 
 impl Watermark {

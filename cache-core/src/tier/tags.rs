@@ -55,7 +55,21 @@ pub struct TagFloors {
     horizon: Arc<Horizon>,
     owed: Arc<Owed>,
     clock: Arc<dyn Clock>,
-    known: RwLock<HashMap<KeyHash, (Position, Ticket)>>,
+    known: RwLock<HashMap<KeyHash, (Floor, Ticket)>>,
+}
+
+/// A tag's floor, as L2 told it.
+#[derive(Clone, Copy, Debug)]
+struct Floor {
+    position: Position,
+    /// How far its bucket had come: no true stamp is above it. One that is shows that L2
+    /// has lost what the stamp was taken from:
+    ///
+    /// 1. a value is stamped 13, from a heartbeat that every bucket has been told
+    /// 2. a process that has just started, and heard nothing, keeps the value in L1
+    /// 3. L2 restarts from an old snapshot: the tag's bucket is back at 8
+    /// 4. the tag is invalidated locally, at 8.1, which is below the stamp
+    reach: Position,
 }
 
 impl TagFloors {
@@ -88,7 +102,7 @@ impl TagFloors {
     pub fn known_floor(&self, tag: &Tag) -> Option<Position> {
         let hash = self.space.tag_hash(tag);
         let (floor, ticket) = *self.known.read().get(&hash)?;
-        self.fence.holds(hash, ticket).then_some(floor)
+        self.fence.holds(hash, ticket).then_some(floor.position)
     }
 
     fn known(&self, stamps: &[Stamp], reach: Reach) -> Option<bool> {
@@ -97,10 +111,11 @@ impl TagFloors {
         for stamp in stamps {
             let hash = self.space.tag_hash(&stamp.tag);
             let (floor, ticket) = known.get(&hash)?;
-            if !self.fence.holds(hash, *ticket) {
+            let is_true = || stamp.as_of <= self.horizon.known(hash.bucket()).highest();
+            if !self.fence.holds(hash, *ticket) || stamp.as_of > floor.reach && !is_true() {
                 return None;
             }
-            all &= reach.passes(stamp, *floor);
+            all &= reach.passes(stamp, floor.position);
         }
         Some(all)
     }
@@ -115,7 +130,10 @@ impl TagFloors {
         let floors = futures_util::future::join_all(floors).await;
         let pairs = stamps.iter().zip(floors);
         let answers = pairs.map(|(stamp, floor)| match floor {
-            Ok(floor) => reach.passes(stamp, floor).into(),
+            Ok(floor) if stamp.as_of > floor.reach => {
+                Admission::Behind(self.space.tag_hash(&stamp.tag).bucket())
+            }
+            Ok(floor) => reach.passes(stamp, floor.position).into(),
             Err(doubt) => doubt,
         });
         // Whatever the others say, a bucket that is behind is worth telling of.
@@ -123,7 +141,7 @@ impl TagFloors {
     }
 
     /// Asks L2 for a tag's floor, and makes sure that it has one.
-    async fn floor(&self, tag: &Tag) -> Result<Position, Admission> {
+    async fn floor(&self, tag: &Tag) -> Result<Floor, Admission> {
         let hash = self.space.tag_hash(tag);
         let address = self.space.tag_address(tag);
         let ticket = self.fence.ticket(hash);
@@ -155,11 +173,15 @@ impl TagFloors {
                 }
             }
         };
-        let floor = floor.max(watermark.floor);
+        let held = floor.max(watermark.floor);
         let owed = owed().max(owed_before);
-        if owed > Position::ZERO {
+        let floor = Floor {
+            position: held.max(owed),
+            reach: held.max(watermark.applied).max(watermark.seen),
+        };
+        if owed > held {
             // Not kept: a debt may end by itself, and nobody would tell.
-            return Ok(floor.max(owed));
+            return Ok(floor);
         }
         let mut known = self.known.write();
         if known.len() >= FLOORS_MAX {

@@ -85,8 +85,28 @@ fn a_debt_is_paid_by_its_own_change_or_a_later_one() {
     owed.pay(KEY, at(34));
     owed.pay(KeyHash(8), at(99));
     assert_eq!(owed.floor(KEY, now), at(35));
-    owed.pay(KEY, at(35));
-    assert_eq!(owed.floor(KEY, now), Position::ZERO);
+    owed.pay(KEY, at(36));
+    assert_eq!(owed.floor(KEY, now), at(36));
+    let later = now.after(2 * KEEP);
+    assert_eq!(owed.floor(KEY, later), at(36), "L2 may lose it again");
+}
+
+#[test]
+fn what_was_told_last_is_remembered_and_the_oldest_forgotten() {
+    let owed = Owed::new();
+    let floor = |key: u64| owed.floor(KeyHash(key), Tick::default());
+    for told in 1..100_000 {
+        owed.pay(KeyHash(told), at(told));
+    }
+    assert_eq!(floor(1), Position::ZERO);
+    let remembered = (1..100_000).filter(|key| floor(*key) == at(*key)).count();
+    assert!((16_384..=32_768).contains(&remembered), "{remembered}");
+    assert!(
+        (83_616..100_000).all(|key| floor(key) == at(key)),
+        "the last"
+    );
+    owed.pay(KeyHash(99_999), at(5));
+    assert_eq!(floor(99_999), at(99_999), "an old event came again");
 }
 
 #[test]
@@ -96,7 +116,7 @@ fn a_local_change_is_paid_by_what_got_a_tick() {
     owed.pay(KEY, at(99));
     assert_eq!(owed.floor(KEY, now), Position::MAX);
     owed.pay(KEY, Position::new(0, 99, 1));
-    assert_eq!(owed.floor(KEY, now), Position::ZERO);
+    assert_eq!(owed.floor(KEY, now), Position::new(0, 99, 1));
 }
 
 #[test]

@@ -65,6 +65,7 @@ const CACHE_CORE: Floors = Floors {
         ("tier/observed.rs", 4),
         ("flight/single.rs", 4),
         ("guard/horizon.rs", 4),
+        ("guard/recent.rs", 3),
         ("guard/owed.rs", 4),
         ("policy.rs", 4),
         ("tier/decide.rs", 4),

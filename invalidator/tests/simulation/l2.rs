@@ -176,11 +176,15 @@ impl L2 {
     }
 
     fn apply(&self, batch: Vec<Invalidate>) -> Answers<Applied> {
-        let addresses: Vec<_> = batch.iter().map(|one| one.address.clone()).collect();
+        let asked = |one: &Invalidate| (one.address.clone(), one.position.is_none());
+        let asked: Vec<_> = batch.iter().map(asked).collect();
         let answers = at_once(self.inner.apply(batch));
-        for (address, answer) in addresses.iter().zip(&answers) {
+        for ((address, local), answer) in asked.iter().zip(&answers) {
             if let Ok(Applied::Done { position, .. }) = answer {
                 self.confirm(address, *position);
+                if *local {
+                    self.oracle.placed(address, *position);
+                }
                 self.oracle
                     .say(|| format!("L2 applied {position} to {}", show(address)));
             }
@@ -368,6 +372,11 @@ impl Remote for Line {
             let answer = at_once(l2.inner.write(address, write));
             if let Ok(Written::Invalidated { position, .. }) = answer {
                 l2.confirm(address, position);
+            }
+            if let Ok(Written::Invalidated { position, .. } | Written::Stored { position, .. }) =
+                answer
+            {
+                l2.oracle.placed(address, position);
             }
             l2.oracle
                 .say(|| format!("L2 answers {answer:?} to a write of {}", show(address)));

@@ -14,6 +14,7 @@
 //! ```text
 //! cargo test -p invalidator --test simulation                 # 10,000 seeds
 //! SEEDS=1000000 cargo test --release -p invalidator --test simulation
+//! FIRST=1000000 SEEDS=1000000 ...                                 # the next million
 //! SEED=4711 cargo test -p invalidator --test simulation       # one, told
 //! ```
 #![forbid(unsafe_code)]
@@ -69,16 +70,17 @@ fn no_seed_breaks_an_invariant() {
         return;
     }
     let seeds = setting("SEEDS").unwrap_or(SEEDS);
+    let first = setting("FIRST").unwrap_or(0);
     let clock = SystemClock::new();
     let (count, reads) = (Count::default(), AtomicU64::new(0));
     let failed = Mutex::new(Vec::new());
-    let next = AtomicU64::new(0);
+    let next = AtomicU64::new(first);
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds {
+                    if seed >= first + seeds {
                         return;
                     }
                     let verdict = run(seed, false, &count);
@@ -92,7 +94,7 @@ fn no_seed_breaks_an_invariant() {
     });
     let reads = reads.into_inner();
     println!(
-        "{seeds} seeds, {reads} reads judged, {:.1?}",
+        "{seeds} seeds from {first} on, {reads} reads judged, {:.1?}",
         clock.now().since_start()
     );
     for (name, times) in COUNTED.iter().zip(count.all()) {

@@ -5,16 +5,19 @@
 //! | --- | --- |
 //! | I2, I4 | this process was done with an invalidation: the change it was about |
 //! | I3 | this process heard heartbeat W: what L2 had applied when W was written |
-//! | own | this process invalidated by itself: what was committed before that |
+//! | own | this process invalidated by itself: what was committed before that (1) |
 //! | I5 | the reader asked for a position: every change up to it |
 //! | as-of | (always): every change up to its own as-of |
 //! | B | a change was announced, and the bound passed without a fault: that change |
+//!
+//! (1) A value that may be a replica's, only while its as-of is not past the offset beside
+//! which that change was placed: no replica can tell whether it has it (decision 5).
 //!
 //! I1 is looked at in [`crate::l2`] after every step, and C when everything rests.
 
 use crate::database::{Database, ROWS, group_of, is_absent, key, space, tag};
 use cache_core::event::Tier;
-use cache_core::model::key::{Address, Bucket, Key};
+use cache_core::model::key::{Address, BUCKETS, Bucket, Key};
 use cache_core::model::position::Position;
 use cache_core::model::tag::Tag;
 use cache_core::wire::invalidation::{Content, Message, Target};
@@ -48,12 +51,16 @@ pub(crate) struct Begun {
     row: usize,
     at: Instant,
     told: Told,
+    /// The offset of the row's last change without one.
+    local: u64,
     at_least: u64,
 }
 
 #[derive(Debug, Default)]
 struct State {
     told: HashMap<usize, Told>,
+    /// The offset beside which L2 placed the last change of each row that had none.
+    locals: [u64; ROWS],
     /// For each heartbeat, the floors that L2 had when it was first written.
     beats: HashMap<u64, [Option<u64>; ROWS]>,
     /// When each transaction was announced, in L2 and on the bus.
@@ -74,6 +81,10 @@ pub(crate) struct Oracle {
     state: Mutex<State>,
     database: Mutex<Option<Arc<Database>>>,
     rows: [Address; ROWS],
+    in_rows: [bool; BUCKETS],
+    /// The tags of each row.
+    tags: [[Address; 2]; ROWS],
+    replica_loads: bool,
     /// Whether the story is written down: it costs more than the run itself.
     tells: bool,
 }
@@ -87,15 +98,24 @@ pub(crate) struct Verdict {
 }
 
 impl Oracle {
-    pub(crate) fn new(start: Instant, tells: bool) -> Self {
+    pub(crate) fn new(start: Instant, replica_loads: bool, tells: bool) -> Self {
         let space = space();
+        let all = space.tag_address(&Tag::all());
+        let group = |row| Tag::new(tag(group_of(row))).expect("a tag within its limits");
+        let rows: [Address; ROWS] = std::array::from_fn(|row| {
+            space.address(Key::new(key(row).as_bytes()).expect("a key within its limits"))
+        });
+        let mut in_rows = [false; BUCKETS];
+        rows.iter()
+            .for_each(|row| in_rows[row.bucket.index()] = true);
         Self {
+            in_rows,
+            rows,
+            tags: std::array::from_fn(|row| [space.tag_address(&group(row)), all.clone()]),
+            replica_loads,
             start,
             state: Mutex::default(),
             database: Mutex::default(),
-            rows: std::array::from_fn(|row| {
-                space.address(Key::new(key(row).as_bytes()).expect("a key within its limits"))
-            }),
             tells,
         }
     }
@@ -114,7 +134,7 @@ impl Oracle {
     }
 
     pub(crate) fn has_rows(&self, bucket: Bucket) -> bool {
-        self.rows.iter().any(|row| row.bucket == bucket)
+        self.in_rows[bucket.index()]
     }
 
     /// Writes down what happened, if this run is told.
@@ -210,6 +230,16 @@ impl Oracle {
         }
     }
 
+    /// L2 placed a change that had no offset beside this one.
+    pub(crate) fn placed(&self, address: &Address, position: Position) {
+        let mut state = self.state.lock();
+        for row in 0..ROWS {
+            if self.rows[row] == *address || self.tags[row].contains(address) {
+                state.locals[row] = state.locals[row].max(position.offset);
+            }
+        }
+    }
+
     /// A process starts and knows nothing.
     pub(crate) fn started(&self, process: usize) {
         self.say(|| format!("process {process} starts"));
@@ -261,12 +291,13 @@ impl Oracle {
 
     /// A read begins.
     pub(crate) fn begin(&self, process: usize, row: usize, at_least: u64) -> Begun {
-        let told = self.state.lock().told.get(&process).copied();
+        let state = self.state.lock();
         Begun {
             process,
             row,
             at: Instant::now(),
-            told: told.unwrap_or_default(),
+            told: state.told.get(&process).copied().unwrap_or_default(),
+            local: state.locals[row],
             at_least,
         }
     }
@@ -293,7 +324,11 @@ impl Oracle {
         self.state.lock().reads += 1;
         let mut demands: Vec<(&str, u64)> = Vec::with_capacity(6);
         demands.push(("B", self.bound(begun, newest)));
-        demands.push(("own", begun.told.own[row]));
+        let may_be_a_replicas =
+            self.replica_loads && as_of.is_some_and(|as_of| as_of.offset > begun.local);
+        if !may_be_a_replicas {
+            demands.push(("own", begun.told.own[row]));
+        }
         if cached {
             let at = |offset| database.version_at(row, offset);
             demands.push(("I2/I4", at(begun.told.invalidated[row])));

@@ -75,9 +75,11 @@ pub(crate) fn run(subject: Subject, seed: u64, tells: bool, count: &Count) -> Ve
 impl World {
     fn new(subject: Subject, seed: u64, tells: bool) -> Arc<Self> {
         let dice = Dice::new(seed);
-        let sky = Arc::new(Sky::new(dice.clone(), Weather::draw(&dice)));
+        let weather = Weather::draw(&dice);
+        let replica_loads = weather.replica_loads > 0.0;
+        let sky = Arc::new(Sky::new(dice.clone(), weather));
         let start = Instant::now();
-        let oracle = Arc::new(Oracle::new(start, tells));
+        let oracle = Arc::new(Oracle::new(start, replica_loads, tells));
         oracle.say(|| format!("seed {seed}: {:?}", sky.weather));
         let clock: Arc<dyn Clock> = Arc::new(SimClock::new(start));
         let database = Arc::new(Database::new(sky.clone()));
