@@ -6,13 +6,16 @@ use cache_core::coherence::listen::Proof;
 use cache_core::coherence::voice::Voice;
 use cache_core::event::{CacheId, Event, Found, Observer, Tier};
 use cache_core::metrics::Metrics;
+use cache_core::model::key::Bucket;
 use cache_core::model::second_look::SecondLook;
 use cache_core::testkit::clock::RuntimeClock;
 use cache_core::testkit::fleet::{Fleet, keeps_in_l1, until_trusted};
 use cache_core::testkit::until::{pace, until};
 use cache_core::tier::memory::MemoryRemote;
 use cache_core::wire::codec::Bincode;
-use cache_core::wire::invalidation::{Content, Inspection, Message, Publisher, Target, Violation};
+use cache_core::wire::invalidation::{
+    Content, Inspection, Invalidation, Message, Publisher, Target, Violation,
+};
 use cache_core::{Cache, Domain, Lookup, Name, Policy, Position, Role, Tag};
 use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode;
@@ -215,6 +218,29 @@ async fn an_inspection_repeats_the_last_number_and_so_shows_a_loss() {
         Vec::<String>::new(),
         "all was dropped"
     );
+}
+
+#[tokio::test]
+async fn an_inspector_whose_beginning_was_not_heard_shows_a_loss() {
+    let fleet = fleet();
+    let inspector = Voice::new(fleet.bus.clone(), 99);
+    let other = Invalidation {
+        target: Target::Bucket(Bucket(0)),
+        position: Position::ZERO,
+        changed_ms: None,
+        in_l2: true,
+    };
+    let told = inspector.invalidate(&[other]).await;
+    told.expect("nobody listens yet");
+    let (_domain, _cache, notes) = holder(&fleet).await;
+    for look in [SecondLook::After1s, SecondLook::After10s] {
+        let asked = inspector.inspect(look, &at(key(), LATER)).await;
+        asked.expect("the bus is there");
+    }
+    noted(&notes, "10s Held", 1).await;
+    noted(&notes, "1s Held", 1).await;
+    let gap = "gap: a publisher whose beginning was not heard";
+    assert_eq!(notes.of("gap"), [gap], "once");
 }
 
 #[test]

@@ -4,14 +4,16 @@
 use cache_core::bus::memory::MemoryBus;
 use cache_core::bus::{Bus, BusError, Heard, Subscription};
 use cache_core::clock::SystemClock;
-use cache_core::model::key::{Key, KeySpace};
-use cache_core::source::Cause;
+use cache_core::coherence::announce::Change;
+use cache_core::model::key::{Bucket, Key, KeySpace};
+use cache_core::source::{Cause, Loaded};
 use cache_core::testkit::fleet::{Fleet, until_trusted};
 use cache_core::testkit::until::until;
 use cache_core::tier::memory::MemoryRemote;
+use cache_core::tier::{Beat, Known, Remote};
 use cache_core::wire::codec::Bincode;
 use cache_core::wire::invalidation::{Content, Message};
-use cache_core::{Cache, Domain, Lookup, Name, Policy, Role};
+use cache_core::{Cache, Domain, Lookup, Name, Policy, Position, Role, Tag};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,6 +23,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 fn open(domain: &Arc<Domain>) -> Cache<u64> {
     let policy = Policy::new("users").expect("a name");
     Cache::open(domain, policy, Bincode::default()).expect("a policy")
+}
+
+fn users() -> Name {
+    Name::new("users").expect("a name")
+}
+
+fn team() -> Tag {
+    Tag::new("team:3").expect("a tag")
+}
+
+fn at(offset: u64) -> Position {
+    Position::new(0, offset, 0)
 }
 
 async fn member(fleet: &Fleet) -> Cache<u64> {
@@ -130,6 +144,111 @@ async fn an_evicted_mark_lets_no_old_value_in() {
     remote.evict(&address);
     ticket.fill(Some(1), None).await.expect("it can be encoded");
     assert_eq!(row(&cache).await, None, "absence is never permission");
+}
+
+/// A member, and an L2 that has lost change 25 of a key or a tag, but kept 27 of another in
+/// the same bucket: the watermark shows nothing.
+async fn lost_but_overtaken(
+    hit: impl Fn(Key<'_>, Option<Position>) -> (Change, Bucket),
+) -> Cache<u64> {
+    let (remote, fleet) = memory();
+    let domain = fleet.join(Role::Member).await.expect("the bus is there");
+    until_trusted(&domain).await;
+    let cache = open(&domain);
+    let load = |_| async { Ok::<_, Cause>(Loaded::value(1).tagged([team()])) };
+    cache
+        .get_or_load("k", load)
+        .await
+        .expect("the source answers");
+    let (change, bucket) = hit(Key::new(b"k").expect("a key"), Some(at(25)));
+    let overtakes = (0..100_000_u32).map(u32::to_be_bytes).find_map(|other| {
+        let (change, other) = hit(Key::new(&other).expect("a key"), Some(at(27)));
+        (other == bucket).then_some(change)
+    });
+    let announced = |change| async { domain.announce(change).await.expect("L2 is there") };
+    announced(overtakes.expect("one of some 256")).await;
+    let before = remote.image();
+    announced(change).await;
+    remote.go_back_to(&before);
+    cache
+}
+
+#[tokio::test]
+async fn a_change_that_l2_lost_is_remembered_though_a_later_one_was_kept() {
+    let space = KeySpace::new(Fleet::in_memory().name, users());
+    let hit = |key: Key<'_>, position| {
+        (
+            Change::key(&users(), key, position),
+            space.address(key).bucket,
+        )
+    };
+    let cache = lost_but_overtaken(hit).await;
+    assert_eq!(row(&cache).await, None, "nobody goes back behind 25");
+    store(&cache, 2).await;
+    assert_eq!(row(&cache).await, Some(2), "whoever read it has mended it");
+}
+
+#[tokio::test]
+async fn a_tags_change_that_l2_lost_is_remembered_though_a_later_one_was_kept() {
+    let space = KeySpace::new(Fleet::in_memory().name, users());
+    let hit = |key: Key<'_>, position| {
+        let tag = match key.bytes() {
+            b"k" => team(),
+            other => Tag::new(format!("{other:?}")).expect("a tag"),
+        };
+        let bucket = space.tag_address(&tag).bucket;
+        (Change::tag(&users(), tag, position), bucket)
+    };
+    let cache = lost_but_overtaken(hit).await;
+    assert_eq!(row(&cache).await, None, "nobody goes back behind 25");
+    store(&cache, 2).await;
+    assert_eq!(row(&cache).await, Some(2));
+}
+
+#[tokio::test]
+async fn a_stamp_above_all_that_l2_has_heard_is_doubted() {
+    let (remote, fleet) = memory();
+    let writer = fleet.join(Role::Member).await.expect("the bus is there");
+    until_trusted(&writer).await;
+    let before = remote.image();
+    let beat = |bucket| Beat {
+        bucket,
+        seen: at(13),
+        known: Known::NOTHING,
+        doubted: false,
+    };
+    remote.beat(Bucket::all().map(beat).collect()).await;
+    writer.horizon().raise_seen(at(13));
+    // 1. a value is stamped 13; a process that has heard nothing has it in L1
+    store(&open(&writer), 1).await;
+    let fresh = member(&fleet).await;
+    assert_eq!(row(&fresh).await, Some(1));
+    // 2. the bucket of all its tags forgets 13
+    let space = KeySpace::new(fleet.name.clone(), users());
+    let bucket = space.tag_address(&Tag::all()).bucket;
+    remote.go_back_in([bucket], &before);
+    // 3. what is cleared gets a position below the stamp
+    fresh.clear().await.expect("L2 is there");
+    assert_eq!(row(&fresh).await, None);
+}
+
+#[tokio::test]
+async fn a_bucket_in_doubt_is_refused_whatever_its_watermark_says() {
+    let (_, fleet) = memory();
+    let fleet = fleet.with_invalidator();
+    let invalidator = fleet.join(Role::Invalidator).await;
+    let invalidator = invalidator.expect("the bus is there");
+    let cache = member(&fleet).await;
+    store(&cache, 1).await;
+    assert_eq!(row(&cache).await, Some(1));
+    let space = KeySpace::new(fleet.name.clone(), users());
+    let bucket = space.address(Key::new(b"k").expect("a key")).bucket;
+    invalidator.horizon().raise(bucket, at(9));
+    invalidator.doubt(bucket);
+    let refused = || async { row(&cache).await.is_none() };
+    until(PATIENCE, "its values are refused", refused)
+        .await
+        .expect("within a heartbeat");
 }
 
 /// A bus that can swallow invalidations without a word.

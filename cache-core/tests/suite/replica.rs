@@ -1,5 +1,6 @@
 //! Values read from a replica are as old as the replica, whatever this process and
-//! L2 have heard meanwhile; and buckets of tags are mended like buckets of keys.
+//! L2 have heard meanwhile; buckets of tags are mended like buckets of keys; and L2's own
+//! answers may be overtaken.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,11 +22,13 @@ use cache_core::tier::{
     Token, Write, Written,
 };
 use cache_core::wire::codec::Bincode;
+use cache_core::wire::invalidation::Invalidation;
 use cache_core::{Cache, Domain, FillTicket, Lookup, Name, Policy, ReadThrough, Role};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// A fleet of one, over an L2 that may fail over at the worst moment.
 struct World {
@@ -41,6 +44,7 @@ impl World {
             inner: MemoryRemote::new(clock.clone()),
             before_lease: Mutex::default(),
             down: AtomicBool::new(false),
+            holds: Mutex::default(),
         });
         let fleet = Fleet::over(remote.clone(), Arc::new(MemoryBus::new()), clock);
         let domain = fleet.join(Role::Member).await.expect("the bus is there");
@@ -194,13 +198,78 @@ async fn a_tag_in_a_bucket_that_lost_writes_is_mended_by_its_readers() {
         .expect("within a heartbeat");
 }
 
-/// L2 in memory that goes back to an image just before it grants a lease, or answers
-/// no reads.
+#[tokio::test]
+async fn an_answer_overtaken_by_the_word_that_l2_has_the_change_is_not_believed() {
+    let world = World::new().await;
+    let ticket = world.ticket().await;
+    let filled = ticket.fill(Some(1), None).await.expect("it can be encoded");
+    assert_eq!(filled.1, FillOutcome::Stored(Position::ZERO));
+    let change = Change::key(&users(), key(), Some(at(25)));
+    let hear = |in_l2| {
+        world.domain.applier().apply(&Invalidation {
+            target: change.target().clone(),
+            position: at(25),
+            changed_ms: None,
+            in_l2,
+        });
+    };
+    let space = KeySpace::new(world.domain.name().clone(), users());
+    let address = space.address(key());
+    let known = world.domain.horizon().known(address.bucket);
+    let keep = Duration::from_secs(60);
+    let apply = async |address: &Address, offset| {
+        let address = address.clone();
+        let position = Some(at(offset));
+        let one = Invalidate {
+            address,
+            position,
+            known,
+            keep,
+        };
+        let done = world.remote.inner.apply(vec![one]).await;
+        assert!(matches!(done[..], [Ok(Applied::Done { .. })]));
+    };
+
+    // 1. change 25 is told before L2 has it, and L2 has a later one of the bucket
+    hear(false);
+    let neighbour = neighbour_of(&space, &address);
+    apply(&neighbour, 27).await;
+    // 2. L2 answers a read with the old value
+    let held = Arc::new(Held::default());
+    *world.remote.holds.lock() = Some(held.clone());
+    let cache = world.cache.clone();
+    let read = tokio::spawn(async move { cache.get("k").await });
+    held.is_on_its_way.notified().await;
+    // 3. L2 takes change 25, and the word of it is faster than the answer
+    apply(&address, 25).await;
+    hear(true);
+    held.may_arrive.notify_one();
+    let answer = read.await.expect("no panic").expect("a good key");
+    assert!(matches!(answer, Lookup::Miss(_)), "{answer:?}");
+}
+
+/// Another key of the same bucket.
+fn neighbour_of(space: &KeySpace, address: &Address) -> Address {
+    let other = |number: u32| space.address(Key::new(&number.to_be_bytes()).expect("a key"));
+    let same = |other: &Address| other.bucket == address.bucket;
+    (0..).map(other).find(same).expect("one of some 256")
+}
+
+/// L2 in memory that goes back to an image just before it grants a lease, answers no
+/// reads, or one of them late.
 #[derive(Debug)]
 struct FailsOver {
     inner: MemoryRemote,
     before_lease: Mutex<Option<Image>>,
     down: AtomicBool,
+    holds: Mutex<Option<Arc<Held>>>,
+}
+
+/// One answer on its way.
+#[derive(Debug, Default)]
+struct Held {
+    is_on_its_way: Notify,
+    may_arrive: Notify,
 }
 
 #[async_trait]
@@ -209,7 +278,13 @@ impl Remote for FailsOver {
         if self.down.load(Ordering::Relaxed) {
             return Err(RemoteError::Timeout);
         }
-        self.inner.read(address).await
+        let answer = self.inner.read(address).await;
+        let held = self.holds.lock().take();
+        if let Some(held) = held {
+            held.is_on_its_way.notify_one();
+            held.may_arrive.notified().await;
+        }
+        answer
     }
 
     async fn lease(

@@ -14,7 +14,7 @@
 //! ```text
 //! cargo test -p invalidator --test simulation                 # 10,000 seeds
 //! SEEDS=1000000 cargo test --release -p invalidator --test simulation
-//! FIRST=1000000 SEEDS=1000000 ...                                 # the next million
+//! FIRST=1000000 SEEDS=1000000 cargo test --release ...          # the next million
 //! SEED=4711 cargo test -p invalidator --test simulation       # one, told
 //! ```
 #![forbid(unsafe_code)]

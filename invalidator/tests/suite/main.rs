@@ -6,6 +6,7 @@ mod formats;
 mod inspect;
 mod mapping;
 mod pipeline;
+mod recall;
 mod rules;
 mod settings;
 mod stream;
