@@ -52,6 +52,9 @@ const CONTROL_SEEDS: u64 = 100;
 /// The lines told of a history that failed: its end says most.
 const LINES_TOLD: usize = 400;
 
+/// One test at a time: each has both cores, and the time told is its own.
+static TURN: Mutex<()> = Mutex::new(());
+
 fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().expect("a number of seeds, or a seed"))
@@ -63,6 +66,7 @@ fn run(seed: u64, tells: bool, count: &Count) -> Verdict {
 
 #[test]
 fn no_seed_breaks_an_invariant() {
+    let _turn = TURN.lock();
     if let Some(seed) = setting("SEED") {
         let verdict = run(seed, true, &Count::default());
         println!("{}", verdict.story.join("\n"));
@@ -123,6 +127,7 @@ fn tell(failed: &[(u64, Verdict)]) {
 
 #[test]
 fn a_seed_replays_exactly() {
+    let _turn = TURN.lock();
     for seed in 0..20 {
         let first = run(seed, true, &Count::default());
         let again = run(seed, true, &Count::default());
@@ -135,6 +140,7 @@ fn a_seed_replays_exactly() {
 
 #[test]
 fn every_usual_cache_is_found_out() {
+    let _turn = TURN.lock();
     for control in [Subject::Naive, Subject::LeaseOnly, Subject::MarksOnly] {
         let found = (0..CONTROL_SEEDS).find_map(|seed| {
             let verdict = world::run(control, seed, false, &Count::default());
