@@ -80,12 +80,8 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         value: Option<V>,
         writer: Arc<dyn Writer<V>>,
     ) -> Result<Receipt, Error> {
-        let token = Token(self.domain.random().next());
         let remote = self.domain.remote();
-        // Without one, step 3 finds none and invalidates.
-        let _ = remote
-            .quarantine(&attempt.address, token, self.policy.quarantine())
-            .await;
+        let token = self.quarantine(&attempt).await;
         let written = self.run_writer(&attempt, value, writer).await;
         let receipt = match written {
             Ok(loaded) => self.settle(&attempt, token, loaded).await,
@@ -110,6 +106,26 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             outcome,
         });
         receipt
+    }
+
+    /// Puts the key under quarantine; the token by which step 3 will know it.
+    ///
+    /// If L2 did not confirm it, the token is a new one, which step 3 will not find. The
+    /// request may still be on its way:
+    ///
+    /// 1. the quarantine is sent, and L2 does not answer in time
+    /// 2. this writer commits, and somebody else commits a newer value
+    /// 3. the newer change is applied; then the quarantine arrives, as of that change
+    /// 4. step 3 would store the older value over it
+    async fn quarantine(&self, attempt: &Attempt) -> Token {
+        let draw = || Token(self.domain.random().next());
+        let token = draw();
+        let span = self.policy.quarantine();
+        let remote = self.domain.remote();
+        match remote.quarantine(&attempt.address, token, span).await {
+            Ok(true) => token,
+            Ok(false) | Err(_) => draw(),
+        }
     }
 
     async fn run_writer(

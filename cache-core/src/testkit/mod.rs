@@ -10,4 +10,5 @@ pub mod history;
 pub mod ledger;
 pub mod logs;
 pub mod servers;
+pub mod troubled;
 pub mod until;

@@ -77,6 +77,8 @@ pub(crate) struct Rules {
     pub(crate) epoch_raises_floor: bool,
     /// A floor made by a local invalidation refuses values from a replica.
     pub(crate) tick_refuses_replica: bool,
+    /// A writer stores its value only over a quarantine that L2 confirmed before the commit.
+    pub(crate) quarantine_precedes_commit: bool,
     /// A writer stores its value only over its own quarantine.
     pub(crate) store_needs_token: bool,
     /// A quarantine below its bucket's floor counts as lost.
@@ -132,6 +134,7 @@ impl Rules {
             hit_compares_at_least: true,
             epoch_raises_floor: true,
             tick_refuses_replica: true,
+            quarantine_precedes_commit: true,
             store_needs_token: true,
             store_needs_whole_bucket: true,
             store_is_as_old_as_quarantine: true,

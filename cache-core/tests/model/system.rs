@@ -110,15 +110,18 @@ impl System {
         let next = usize::from(state.db.logged);
         for i in self.changes() {
             let through = self.bounds.writes[i].how == How::Through;
-            if through && state.stages[i] == Stage::Unborn {
+            let stage = state.stages[i];
+            let late = stage == Stage::Waiting && !self.rules.quarantine_precedes_commit;
+            if through && (stage == Stage::Unborn || late) {
                 all.push(Action::Quarantine(i));
             }
-            let ready = if through {
-                Stage::Quarantined
-            } else {
-                Stage::Unborn
+            let waits = through && self.rules.quarantine_precedes_commit;
+            let ready = match stage {
+                Stage::Unborn => !waits,
+                Stage::Quarantined => through,
+                _ => false,
             };
-            if i == next && state.stages[i] == ready {
+            if i == next && ready {
                 all.push(Action::Commit);
             }
         }

@@ -35,7 +35,9 @@ impl System {
                     granted: floor.max(wm.applied).max(wm.seen),
                     writer: change as u8,
                 };
-                state.stages[change] = Stage::Quarantined;
+                if state.stages[change] == Stage::Unborn {
+                    state.stages[change] = Stage::Quarantined;
+                }
             }
             _ => unreachable!("not a step of the database"),
         }

@@ -2,8 +2,6 @@
 //! L2 have heard meanwhile; buckets of tags are mended like buckets of keys; and L2's own
 //! answers may be overtaken.
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use cache_core::bus::memory::MemoryBus;
 use cache_core::clock::SystemClock;
 use cache_core::coherence::announce::Change;
@@ -15,24 +13,20 @@ use cache_core::model::position::Position;
 use cache_core::model::tag::Tag;
 use cache_core::source::{Cause, Loaded, Wanted};
 use cache_core::testkit::fleet::{Fleet, until_trusted};
+use cache_core::testkit::troubled::{Held, TroubledRemote};
 use cache_core::testkit::until::until;
-use cache_core::tier::memory::{Image, MemoryRemote};
-use cache_core::tier::{
-    Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Remote, RemoteError, Seen,
-    Token, Write, Written,
-};
+use cache_core::tier::{Applied, Invalidate, Remote};
 use cache_core::wire::codec::Bincode;
 use cache_core::wire::invalidation::Invalidation;
 use cache_core::{Cache, Domain, FillTicket, Lookup, Name, Policy, ReadThrough, Role};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// A fleet of one, over an L2 that may fail over at the worst moment.
 struct World {
-    remote: Arc<FailsOver>,
+    remote: Arc<TroubledRemote>,
     domain: Arc<Domain>,
     cache: Cache<u64>,
 }
@@ -40,12 +34,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let clock = Arc::new(SystemClock::new());
-        let remote = Arc::new(FailsOver {
-            inner: MemoryRemote::new(clock.clone()),
-            before_lease: Mutex::default(),
-            down: AtomicBool::new(false),
-            holds: Mutex::default(),
-        });
+        let remote = Arc::new(TroubledRemote::new(clock.clone()));
         let fleet = Fleet::over(remote.clone(), Arc::new(MemoryBus::new()), clock);
         let domain = fleet.join(Role::Member).await.expect("the bus is there");
         until_trusted(&domain).await;
@@ -253,83 +242,4 @@ fn neighbour_of(space: &KeySpace, address: &Address) -> Address {
     let other = |number: u32| space.address(Key::new(&number.to_be_bytes()).expect("a key"));
     let same = |other: &Address| other.bucket == address.bucket;
     (0..).map(other).find(same).expect("one of some 256")
-}
-
-/// L2 in memory that goes back to an image just before it grants a lease, answers no
-/// reads, or one of them late.
-#[derive(Debug)]
-struct FailsOver {
-    inner: MemoryRemote,
-    before_lease: Mutex<Option<Image>>,
-    down: AtomicBool,
-    holds: Mutex<Option<Arc<Held>>>,
-}
-
-/// One answer on its way.
-#[derive(Debug, Default)]
-struct Held {
-    is_on_its_way: Notify,
-    may_arrive: Notify,
-}
-
-#[async_trait]
-impl Remote for FailsOver {
-    async fn read(&self, address: &Address) -> Result<Reading, RemoteError> {
-        if self.down.load(Ordering::Relaxed) {
-            return Err(RemoteError::Timeout);
-        }
-        let answer = self.inner.read(address).await;
-        let held = self.holds.lock().take();
-        if let Some(held) = held {
-            held.is_on_its_way.notify_one();
-            held.may_arrive.notified().await;
-        }
-        answer
-    }
-
-    async fn lease(
-        &self,
-        address: &Address,
-        token: Token,
-        span: Duration,
-        seen: Seen,
-    ) -> Result<Leased, RemoteError> {
-        if let Some(image) = self.before_lease.lock().take() {
-            self.inner.go_back_to(&image);
-        }
-        self.inner.lease(address, token, span, seen).await
-    }
-
-    async fn fill(&self, address: &Address, offer: Offer) -> Result<Filled, RemoteError> {
-        self.inner.fill(address, offer).await
-    }
-
-    async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError> {
-        self.inner.release(address, token).await
-    }
-
-    async fn quarantine(
-        &self,
-        address: &Address,
-        token: Token,
-        span: Duration,
-    ) -> Result<bool, RemoteError> {
-        self.inner.quarantine(address, token, span).await
-    }
-
-    async fn write(&self, address: &Address, write: Write) -> Result<Written, RemoteError> {
-        self.inner.write(address, write).await
-    }
-
-    async fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>> {
-        self.inner.apply(batch).await
-    }
-
-    async fn agree(&self, terms: &[u8]) -> Result<Bytes, RemoteError> {
-        self.inner.agree(terms).await
-    }
-
-    async fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>> {
-        self.inner.beat(batch).await
-    }
 }

@@ -5,6 +5,7 @@ use cache_core::event::Tier;
 use cache_core::model::key::{Address, KeySpace};
 use cache_core::source::Cause;
 use cache_core::testkit::fleet::{Fleet, keeps_in_l1, until_trusted};
+use cache_core::testkit::troubled::TroubledRemote;
 use cache_core::testkit::until::until;
 use cache_core::tier::memory::MemoryRemote;
 use cache_core::tier::{Invalidate, Known, Remote};
@@ -263,4 +264,36 @@ async fn a_position_that_cannot_be_true_stores_nothing() {
         assert_eq!(world.get(&world.reads).await, (Some(2), Tier::None));
         world.reads.invalidate("k").await.expect("L2 is there");
     }
+}
+
+#[tokio::test]
+async fn a_quarantine_that_came_after_its_commit_is_not_believed() {
+    let fleet = Fleet::in_memory();
+    let remote = Arc::new(TroubledRemote::new(fleet.clock.clone()));
+    let fleet = Fleet::over(remote.clone(), fleet.bus, fleet.clock);
+    let (_domain, cache) = member(&fleet).await;
+    // 1. the quarantine is on its way, and nobody knows whether it will arrive
+    remote.delays_quarantine.store(true, Ordering::Relaxed);
+    let l2 = remote.clone();
+    let through = cache.write_through(move |_key, value: Option<u64>| {
+        let l2 = l2.clone();
+        async move {
+            // 2. this writer commits; then somebody else does, whose change is applied
+            let newer = Invalidate {
+                address: address(),
+                position: Some(Position::new(0, 25, 0)),
+                known: Known::NOTHING,
+                keep: Duration::from_secs(60),
+            };
+            let applied = l2.inner.apply(vec![newer]).await;
+            assert!(applied.iter().all(Result::is_ok), "{applied:?}");
+            // 3. the quarantine arrives
+            assert!(l2.deliver().await);
+            Ok::<_, WriteError>(value)
+        }
+    });
+    let receipt = through.put("k", 7).await.expect("it is committed");
+    assert!(!receipt.stored, "{receipt:?}");
+    let answer = cache.get("k").await.expect("a good key");
+    assert!(matches!(answer, Lookup::Miss(_)), "{answer:?}");
 }

@@ -37,6 +37,15 @@ pub(super) const ABLATIONS: &[Ablation] = &[
         AsOf,
     ),
     without(
+        "a quarantine comes late, and the writer believes in it",
+        |rules| rules.quarantine_precedes_commit = false,
+        Bounds {
+            writes: AMONG_OTHERS,
+            ..PRIMARY
+        },
+        AsOf,
+    ),
+    without(
         "a writer that lost its quarantine does nothing",
         |rules| rules.lost_token_invalidates = false,
         WRITING.with(Faults {
