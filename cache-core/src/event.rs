@@ -54,6 +54,13 @@ pub enum Event<'a> {
         /// How it ended.
         outcome: WriteOutcome,
     },
+    /// A read found an entry that was due to be loaded anew.
+    Refresh {
+        /// The cache.
+        cache: CacheId,
+        /// How it ended.
+        outcome: RefreshOutcome,
+    },
     /// A lease was asked for, or came to its end.
     Lease {
         /// The cache.
@@ -190,6 +197,19 @@ pub enum LoadOutcome {
     Timeout,
     /// It was not begun: too many run or wait.
     Shed,
+}
+
+/// How a refresh ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefreshOutcome {
+    /// The value was loaded anew, and offered.
+    Loaded,
+    /// Another process loads, or has loaded.
+    Elsewhere,
+    /// The load failed, or L2 is away.
+    Failed,
+    /// It was not begun: the budget is used up, or callers need the source.
+    Skipped,
 }
 
 /// How a write through the cache ended.

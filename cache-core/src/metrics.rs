@@ -193,6 +193,7 @@ impl Observer for Metrics {
             | Event::Load { cache, .. }
             | Event::LoadTurns { cache, .. }
             | Event::Write { cache, .. }
+            | Event::Refresh { cache, .. }
             | Event::Coalesced { cache }
             | Event::Lease { cache, .. }
             | Event::Put { cache, .. }

@@ -25,6 +25,31 @@ pub enum UnleasedSet {
     Stores,
 }
 
+/// When a value that is still asked for is loaded anew, before it expires.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Refresh {
+    /// The share of its lifetime after which a read begins it at the latest: 0.8.
+    pub share: f64,
+    /// How many mean load times earlier than its end it is on average, where that is
+    /// earlier still: 1, as the paper says; 0 for none.
+    pub beta: f64,
+    /// How many run at once in this process: 8.
+    pub at_once: usize,
+    /// How many begin in a second in this process: 100.
+    pub per_second: u32,
+}
+
+impl Default for Refresh {
+    fn default() -> Self {
+        Self {
+            share: 0.8,
+            beta: 1.0,
+            at_once: 8,
+            per_second: 100,
+        }
+    }
+}
+
 /// The settings of one cache. Every default has its reason in the manual.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
@@ -52,6 +77,9 @@ pub struct Policy {
     pub loads_ramp: Duration,
     /// How long a load may queue for its turn: 1 s.
     pub load_queue: Duration,
+    /// Whether values are loaded anew before they expire: not unless asked for, since it
+    /// is extra load.
+    pub refresh: Option<Refresh>,
     /// How long one write through the cache may take: 5 s. Its key is under quarantine
     /// twice as long at most.
     pub write_timeout: Duration,
@@ -64,6 +92,16 @@ pub struct Policy {
     /// Of a million hits of calls that bring a loader, how many are compared with the
     /// source in the background: 0. Each costs a load.
     pub shadow_per_million: u32,
+}
+
+impl Refresh {
+    fn is_sound(&self) -> bool {
+        let some = 1..=10_000;
+        (0.0..=1.0).contains(&self.share)
+            && (0.0..=100.0).contains(&self.beta)
+            && some.contains(&self.at_once)
+            && some.contains(&(self.per_second as usize))
+    }
 }
 
 impl Policy {
@@ -90,6 +128,7 @@ impl Policy {
             loads_max: 64,
             loads_ramp: Duration::from_millis(750),
             load_queue: Duration::from_secs(1),
+            refresh: None,
             write_timeout: Duration::from_secs(5),
             lease: Duration::from_secs(10),
             wait: Duration::from_secs(1),
@@ -138,6 +177,11 @@ impl Policy {
             (
                 self.load_timeout >= Duration::from_millis(1) && self.load_timeout <= day,
                 "a load takes between 1 ms and a day",
+            ),
+            (
+                self.refresh.is_none_or(|refresh| refresh.is_sound()),
+                "a refresh comes after a share from 0 to 1, with a beta from 0 to 100, and 1 to \
+                 10000 run at once and a second",
             ),
             (
                 self.write_timeout >= Duration::from_millis(1)

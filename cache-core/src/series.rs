@@ -1,6 +1,8 @@
 //! The series of one cache, and how series are named and registered.
 
-use crate::event::{Answer, Event, LeaseOutcome, LoadOutcome, ShadowOutcome, Tier, WriteOutcome};
+use crate::event::{
+    Answer, Event, LeaseOutcome, LoadOutcome, RefreshOutcome, ShadowOutcome, Tier, WriteOutcome,
+};
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -30,6 +32,7 @@ pub(crate) struct Families {
     pub(crate) load_time: Family<Labels<1>, Histogram>,
     pub(crate) load_turns: Family<Labels<1>, Gauge>,
     pub(crate) writes: Family<Labels<2>, Counter>,
+    pub(crate) refreshes: Family<Labels<2>, Counter>,
     pub(crate) coalesced: Family<Labels<1>, Counter>,
     pub(crate) leases: Family<Labels<2>, Counter>,
     pub(crate) puts: Family<Labels<2>, Counter>,
@@ -49,6 +52,7 @@ pub(crate) struct CacheSeries {
     pub(crate) load_time: Histogram,
     pub(crate) load_turns: Gauge,
     pub(crate) writes: [Counter; 4],
+    pub(crate) refreshes: [Counter; 4],
     pub(crate) coalesced: Counter,
     pub(crate) leases: [Counter; 6],
     pub(crate) puts: [Counter; 2],
@@ -67,6 +71,7 @@ const GETS: [(&str, &str); 7] = [
 ];
 const LOADS: [&str; 5] = ["success", "not_found", "error", "timeout", "shed"];
 const WRITES: [&str; 4] = ["stored", "invalidated", "failed", "uncertain"];
+const REFRESHES: [&str; 4] = ["loaded", "elsewhere", "failed", "skipped"];
 const LEASES: [&str; 6] = [
     "granted",
     "busy",
@@ -124,6 +129,7 @@ impl Families {
             load_time,
             load_turns,
             writes: registry.family("writes", "Writes through the cache, by outcome"),
+            refreshes: registry.family("refreshes", "Loads before an entry expires, by outcome"),
             coalesced: registry.family("coalesced", "Reads that shared another's load"),
             leases: registry.family("leases", "Leases asked for and ended, by outcome"),
             puts: registry.family("puts", "Values stored, by tier"),
@@ -174,6 +180,12 @@ impl CacheSeries {
             load_turns: families.load_turns.get_or_create(&of_cache()).clone(),
             writes: WRITES
                 .map(|outcome| pick(&families.writes, [("cache", cache), ("outcome", outcome)])),
+            refreshes: REFRESHES.map(|outcome| {
+                pick(
+                    &families.refreshes,
+                    [("cache", cache), ("outcome", outcome)],
+                )
+            }),
             coalesced: families.coalesced.get_or_create(&of_cache()).clone(),
             leases: LEASES
                 .map(|outcome| pick(&families.leases, [("cache", cache), ("outcome", outcome)])),
@@ -199,6 +211,9 @@ impl CacheSeries {
             }
             Event::Write { outcome, .. } => {
                 self.writes[write_index(outcome)].inc();
+            }
+            Event::Refresh { outcome, .. } => {
+                self.refreshes[refresh_index(outcome)].inc();
             }
             Event::Coalesced { .. } => {
                 self.coalesced.inc();
@@ -269,6 +284,15 @@ fn write_index(outcome: WriteOutcome) -> usize {
         WriteOutcome::Invalidated => 1,
         WriteOutcome::Failed => 2,
         WriteOutcome::Uncertain => 3,
+    }
+}
+
+fn refresh_index(outcome: RefreshOutcome) -> usize {
+    match outcome {
+        RefreshOutcome::Loaded => 0,
+        RefreshOutcome::Elsewhere => 1,
+        RefreshOutcome::Failed => 2,
+        RefreshOutcome::Skipped => 3,
     }
 }
 

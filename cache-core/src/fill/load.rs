@@ -7,6 +7,7 @@ use crate::error::Kind;
 use crate::event::{Event, Tier};
 use crate::flight::single::{Lead, Part};
 use crate::model::key::Key;
+use crate::tier::l1::Age;
 use std::sync::Arc;
 
 impl<V: Send + Sync + 'static> Tiers<V> {
@@ -22,7 +23,9 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     ) -> Flown<V> {
         let flown = match self.look(self.space.hash(key), key.bytes(), ask.at_least) {
             Some(served) => {
-                if !served.stale && self.sample.draws() {
+                if served.age == Age::Due {
+                    self.refresh(self.attempt(key), &served, load);
+                } else if served.age == Age::Fresh && self.sample.draws() {
                     self.compare(self.attempt(key), &served, load);
                 }
                 Ok(served)
@@ -75,7 +78,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         Ok(Served {
             held,
             tier: Tier::None,
-            stale: false,
+            age: Age::Fresh,
         })
     }
 
@@ -105,7 +108,9 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     ) -> Flown<V> {
         let grant = match self.probe(&attempt, ask).await {
             Probe::Found(served) => {
-                if self.sample.draws() {
+                if served.age == Age::Due {
+                    self.refresh(attempt, &served, load);
+                } else if self.sample.draws() {
                     self.compare(attempt, &served, load);
                 }
                 return Ok(served);
@@ -118,7 +123,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         Ok(Served {
             held,
             tier: Tier::None,
-            stale: false,
+            age: Age::Fresh,
         })
     }
 }

@@ -8,6 +8,7 @@
 pub mod load;
 pub mod offer;
 pub mod probe;
+pub mod refresh;
 pub mod run;
 pub mod shadow;
 pub mod stale;
@@ -16,6 +17,7 @@ use crate::clock::Tick;
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::event::{Answer, CacheId, Event, Tier};
+use crate::flight::budget::Budget;
 use crate::flight::bulkhead::{Bulkhead, STEPS};
 use crate::flight::single::{Flights, Since};
 use crate::guard::horizon::Snapshot;
@@ -25,7 +27,7 @@ use crate::model::position::Position;
 use crate::model::tag::Tag;
 use crate::policy::Policy;
 use crate::random::Sample;
-use crate::tier::l1::{Drops, Held, L1, Look, weight};
+use crate::tier::l1::{Age, Drops, Held, L1, Look, weight};
 use crate::tier::tags::TagFloors;
 use crate::wire::codec::Codec;
 use std::fmt;
@@ -42,8 +44,8 @@ pub struct Served<V> {
     pub held: Arc<Held<V>>,
     /// Where it was found.
     pub tier: Tier,
-    /// Whether it had expired: the source is slow, or fails.
-    pub stale: bool,
+    /// How old it is.
+    pub age: Age,
 }
 
 /// One cache of this process: its tiers, and what guards them.
@@ -58,6 +60,9 @@ pub struct Tiers<V> {
     pub(crate) flights: Arc<Flights<Flown<V>>>,
     pub(crate) loads: Bulkhead,
     pub(crate) sample: Sample,
+    pub(crate) refreshes: Budget,
+    /// The running mean of how long loads take, in microseconds.
+    pub(crate) load_us: AtomicU64,
 }
 
 /// What was taken before the first outside read of one caller.
@@ -104,7 +109,10 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             domain.owed().clone(),
             domain.clock().clone(),
         );
+        let ahead = policy.refresh.unwrap_or_default();
         let tiers = Arc::new(Self {
+            refreshes: Budget::new(ahead.at_once, ahead.per_second),
+            load_us: AtomicU64::new(0),
             id: domain.observer().register(&policy.name),
             loads: Bulkhead::new(policy.loads_max, policy.loads_ramp > Duration::ZERO),
             sample: Sample::new(policy.shadow_per_million, domain.random().next()),
@@ -166,11 +174,11 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             }
             Look::Miss => return None,
         };
-        let has_expired = held.expires <= now;
+        let age = held.age(now);
         (held.entry.as_of >= at_least).then_some(Served {
             held,
             tier: Tier::L1,
-            stale: has_expired,
+            age,
         })
     }
 
@@ -183,6 +191,8 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         Arc::new(Held {
             key: attempt.key.clone(),
             expires: now.after(fresh),
+            refresh_at: now.after(self.due_in(&entry, wall_ms)),
+            refreshing: AtomicU64::new(0),
             stale_until: now.after(usable),
             held_over_ms: AtomicU64::new(0),
             ticket: attempt.since.ticket,
@@ -213,7 +223,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let (tier, answer) = match flown {
             Err(_) => (Tier::None, Answer::Error),
             Ok(served) if served.tier == Tier::None => (Tier::None, Answer::Miss),
-            Ok(served) if served.stale => (served.tier, Answer::Stale),
+            Ok(served) if served.age == Age::Stale => (served.tier, Answer::Stale),
             Ok(served) if served.held.entry.value.is_none() => (served.tier, Answer::Negative),
             Ok(served) => (served.tier, Answer::Hit),
         };
@@ -299,7 +309,7 @@ impl<V> Clone for Served<V> {
         Self {
             held: self.held.clone(),
             tier: self.tier,
-            stale: self.stale,
+            age: self.age,
         }
     }
 }

@@ -71,10 +71,11 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             let seen = match self.examine(attempt, ask, reading).await {
                 Worth::Good(held) => {
                     self.keep(attempt, &held);
+                    let age = held.age(clock.now());
                     return Probe::Found(Served {
                         held,
                         tier: Tier::L2,
-                        stale: false,
+                        age,
                     });
                 }
                 Worth::Expired(held) => {
@@ -168,7 +169,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         floor.max(owed)
     }
 
-    async fn lease(&self, attempt: &Attempt, seen: Seen) -> Leasing {
+    pub(super) async fn lease(&self, attempt: &Attempt, seen: Seen) -> Leasing {
         let token = Token(self.domain.random().next());
         let remote = self.domain.remote();
         // Made before it is granted: if the answer is lost, or the caller goes away
@@ -245,7 +246,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
 }
 
 /// The answer to one request for a lease.
-enum Leasing {
+pub(super) enum Leasing {
     Granted(Grant),
     Busy(Duration),
     Present,

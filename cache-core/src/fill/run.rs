@@ -44,7 +44,11 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             Err(error) if error.kind() == Kind::LoadTimeout => LoadOutcome::Timeout,
             Err(_) => LoadOutcome::Failed,
         };
-        self.loaded(outcome, clock.now().since(began));
+        let took = clock.now().since(began);
+        if result.is_ok() {
+            self.measured(took);
+        }
+        self.loaded(outcome, took);
         result
     }
 

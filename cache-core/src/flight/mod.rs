@@ -1,4 +1,5 @@
 //! One load per key per process, and so many at once.
 
+pub mod budget;
 pub mod bulkhead;
 pub mod single;

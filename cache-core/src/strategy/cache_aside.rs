@@ -10,7 +10,7 @@ use crate::flight::single::{Follow, Lead, Part};
 use crate::model::key::Key;
 use crate::model::position::Position;
 use crate::source::Loaded;
-use crate::tier::l1::Held;
+use crate::tier::l1::{Age, Held};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use std::time::Duration;
 pub struct Hit<V> {
     held: Arc<Held<V>>,
     tier: Tier,
-    stale: bool,
+    age: Age,
 }
 
 /// What a cache answers.
@@ -54,7 +54,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             None => self.get_slowly(key, ask).await,
         };
         let (tier, answer) = match &lookup {
-            Lookup::Hit(hit) if hit.stale => (hit.tier, crate::event::Answer::Stale),
+            Lookup::Hit(hit) if hit.age == Age::Stale => (hit.tier, crate::event::Answer::Stale),
             Lookup::Hit(hit) => (hit.tier, crate::event::Answer::Hit),
             Lookup::Absent => (Tier::L2, crate::event::Answer::Negative),
             Lookup::Miss(_) => (Tier::None, crate::event::Answer::Miss),
@@ -212,7 +212,7 @@ impl<V: Send + Sync + 'static> FillTicket<V> {
         let served = Served {
             held,
             tier: Tier::None,
-            stale: false,
+            age: Age::Fresh,
         };
         if let Some(lead) = self.lead {
             lead.finish(Ok(served.clone()));
@@ -227,14 +227,14 @@ impl<V> Hit<V> {
         served.held.entry.value.is_some().then_some(Self {
             held: served.held,
             tier: served.tier,
-            stale: served.stale,
+            age: served.age,
         })
     }
 
     /// Whether it has expired, and is served because the source is slow or fails. Nothing
     /// that was invalidated is served, stale or not.
     pub fn is_stale(&self) -> bool {
-        self.stale
+        self.age == Age::Stale
     }
 
     /// Where the value was found; [`Tier::None`] is the source.
@@ -284,7 +284,7 @@ impl<V> Clone for Hit<V> {
         Self {
             held: self.held.clone(),
             tier: self.tier,
-            stale: self.stale,
+            age: self.age,
         }
     }
 }

@@ -31,6 +31,10 @@ pub struct Held<V> {
     pub ticket: Ticket,
     /// When this process stops serving it.
     pub expires: Tick,
+    /// When a read of it loads it anew.
+    pub refresh_at: Tick,
+    /// 1 once a read has.
+    pub refreshing: AtomicU64,
     /// Until when it may be served where nothing else is to be had.
     pub stale_until: Tick,
     /// Until when it is served though it has expired, in milliseconds of the clock: its
@@ -43,6 +47,17 @@ pub struct Held<V> {
 }
 
 impl<V> Held<V> {
+    /// How old it is for a reader.
+    pub fn age(&self, now: Tick) -> Age {
+        if self.expires <= now {
+            Age::Stale
+        } else if self.refresh_at <= now {
+            Age::Due
+        } else {
+            Age::Fresh
+        }
+    }
+
     /// It is served until then, and not longer than it may be.
     pub fn hold_over(&self, until: Tick) {
         let until = until.min(self.stale_until).since_start();
@@ -50,10 +65,31 @@ impl<V> Held<V> {
             .fetch_max(until.as_millis() as u64, Ordering::Relaxed);
     }
 
+    /// The right to load it anew, which one read gets.
+    pub fn claim_refresh(&self) -> bool {
+        self.refreshing.fetch_max(1, Ordering::Relaxed) == 0
+    }
+
+    /// Gives that right to the next read.
+    pub fn give_refresh_back(&self) {
+        self.refreshing.store(0, Ordering::Relaxed);
+    }
+
     fn is_served(&self, now: Tick) -> bool {
         let held_over = || self.held_over_ms.load(Ordering::Relaxed);
         self.expires > now || now < Tick::at(Duration::from_millis(held_over()))
     }
+}
+
+/// How old what is served is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// Within its lifetime.
+    Fresh,
+    /// The same, and to be loaded anew.
+    Due,
+    /// Expired: the source is slow, or fails.
+    Stale,
 }
 
 /// What L1 knows about a key.

@@ -10,6 +10,7 @@ mod inspect;
 mod losses;
 mod paths;
 mod races;
+mod refresh;
 mod replica;
 mod shadow;
 mod stale;

@@ -2,13 +2,13 @@
 //! happens proves nothing.
 
 use cache_core::event::{
-    Answer, CacheId, Event, Found, LeaseOutcome, Observer, Tier, WriteOutcome,
+    Answer, CacheId, Event, Found, LeaseOutcome, Observer, RefreshOutcome, Tier, WriteOutcome,
 };
 use cache_core::model::key::Name;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is counted, with its name.
-pub(crate) const COUNTED: [&str; 16] = [
+pub(crate) const COUNTED: [&str; 17] = [
     "hits in L1",
     "hits in L2",
     "loads by the source",
@@ -25,6 +25,7 @@ pub(crate) const COUNTED: [&str; 16] = [
     "writes that invalidated only",
     "writes of which nobody knows",
     "stale answers",
+    "values loaded ahead",
 ];
 
 const VIOLATED: usize = 11;
@@ -104,6 +105,10 @@ impl Observer for Count {
                 outcome: WriteOutcome::Uncertain,
                 ..
             } => 14,
+            Event::Refresh {
+                outcome: RefreshOutcome::Loaded,
+                ..
+            } => 16,
             _ => return,
         };
         self.0[at].fetch_add(1, Ordering::Relaxed);

@@ -12,6 +12,7 @@ use cache_core::event::Tier;
 use cache_core::fill::Ask;
 use cache_core::model::position::Position;
 use cache_core::model::tag::Tag;
+use cache_core::policy::Refresh;
 use cache_core::source::{Cause, Loaded, Wanted};
 use cache_core::strategy::cache_aside::Hit;
 use cache_core::strategy::read_through::ReadThrough;
@@ -319,6 +320,7 @@ fn policy(weather: &Weather) -> Policy {
         policy.lifetime.l1_ttl = Duration::from_millis(150);
         policy.lifetime.stale_ttl = Duration::from_secs(1);
         policy.soft_timeout = Duration::from_millis(20);
+        policy.refresh = Some(Refresh::default());
         policy.load_backoff = Duration::from_millis(100);
     }
     policy.load_timeout = Duration::from_millis(500);

@@ -1,0 +1,198 @@
+//! Refresh-ahead: who still waits for a load, what it costs the source, and what it never
+//! does.
+
+use cache_core::bus::memory::MemoryBus;
+use cache_core::clock::{Clock, Tick};
+use cache_core::event::Tier;
+use cache_core::flight::budget::Budget;
+use cache_core::policy::Refresh;
+use cache_core::source::Cause;
+use cache_core::testkit::clock::RuntimeClock;
+use cache_core::testkit::fleet::{Fleet, until_trusted};
+use cache_core::testkit::until::pace;
+use cache_core::tier::memory::MemoryRemote;
+use cache_core::wire::codec::Bincode;
+use cache_core::{Cache, Domain, Policy, Role};
+use futures_util::future::join_all;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+const TTL: Duration = Duration::from_secs(10);
+const LOAD: Duration = Duration::from_millis(50);
+
+fn policy(refresh: Option<Refresh>) -> Policy {
+    let mut policy = Policy::new("users").expect("a name");
+    policy.lifetime.ttl = TTL;
+    policy.lifetime.l1_ttl = TTL;
+    policy.lifetime.stale_ttl = Duration::ZERO;
+    policy.refresh = refresh;
+    policy
+}
+
+/// A source that counts its loads, and processes that read it.
+struct World {
+    row: Arc<AtomicU64>,
+    loads: Arc<AtomicU64>,
+    caches: Vec<Cache<u64>>,
+    _domains: Vec<Arc<Domain>>,
+}
+
+impl World {
+    async fn new(processes: usize, refresh: Option<Refresh>) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(RuntimeClock::default());
+        let remote = Arc::new(MemoryRemote::new(clock.clone()));
+        let fleet = Fleet::over(remote, Arc::new(MemoryBus::new()), clock);
+        let (mut caches, mut domains) = (Vec::new(), Vec::new());
+        for _ in 0..processes {
+            let domain = fleet.join(Role::Member).await.expect("the bus is there");
+            until_trusted(&domain).await;
+            let cache = Cache::open(&domain, policy(refresh), Bincode::default());
+            caches.push(cache.expect("a policy"));
+            domains.push(domain);
+        }
+        Self {
+            row: Arc::new(AtomicU64::new(1)),
+            loads: Arc::default(),
+            caches,
+            _domains: domains,
+        }
+    }
+
+    /// Reads a key; the row, and whether it came from the source.
+    async fn get(&self, process: usize, key: &str) -> (u64, bool) {
+        let (row, loads) = (self.row.clone(), self.loads.clone());
+        let load = async move |_| {
+            loads.fetch_add(1, Ordering::SeqCst);
+            let row = row.load(Ordering::SeqCst);
+            pace(LOAD).await;
+            Ok::<_, Cause>(Some(row))
+        };
+        let hit = self.caches[process].get_or_load(key, load).await;
+        let hit = hit.expect("the source answers").expect("there is a row");
+        (*hit, hit.tier() == Tier::None)
+    }
+
+    fn loads(&self) -> u64 {
+        self.loads.load(Ordering::SeqCst)
+    }
+}
+
+/// A minute of reads, 200 a second, of keys as popular as Zipf says; how many waited.
+async fn a_minute(world: &World) -> u64 {
+    const KEYS: usize = 100;
+    let weights: Vec<_> = (1..=KEYS).map(|rank| 1.0 / rank as f64).collect();
+    let total: f64 = weights.iter().sum();
+    let mut rng = StdRng::seed_from_u64(7);
+    let mut waited = 0;
+    for _ in 0..12_000 {
+        let mut draw = rng.random_range(0.0..total);
+        let key = weights.iter().position(|weight| {
+            draw -= weight;
+            draw < 0.0
+        });
+        let key = format!("user:{}", key.unwrap_or(0));
+        waited += u64::from(world.get(0, &key).await.1);
+        pace(Duration::from_millis(5)).await;
+    }
+    waited
+}
+
+#[tokio::test(start_paused = true)]
+async fn far_fewer_reads_wait_and_the_source_pays_within_its_budget() {
+    let plain = World::new(1, None).await;
+    let ahead = World::new(1, Some(Refresh::default())).await;
+    let (before, after) = (a_minute(&plain).await, a_minute(&ahead).await);
+    let (loads, more) = (plain.loads(), ahead.loads());
+    println!("of 12000 reads, {before} waited for a load, and {after} with refresh-ahead");
+    println!("{loads} loads, and {more} with refresh-ahead");
+    assert!(after * 4 < before * 3, "{after} of {before}");
+    assert!(more < loads * 3 / 2, "{more} instead of {loads}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_process_of_many_loads_anew_and_nobody_waits() {
+    let world = World::new(4, Some(Refresh::default())).await;
+    world.get(0, "k").await;
+    for _ in 0..600 {
+        for process in 0..4 {
+            assert!(!world.get(process, "k").await.1, "somebody waits");
+        }
+        pace(Duration::from_millis(100)).await;
+    }
+    // A minute has six lives of 10 s, each of which ends at 8 s or a little before.
+    assert!((6..=10).contains(&world.loads()), "{} loads", world.loads());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_asks_for_is_left_to_expire() {
+    let world = World::new(1, Some(Refresh::default())).await;
+    world.get(0, "k").await;
+    pace(TTL * 2).await;
+    assert_eq!(world.loads(), 1);
+    assert!(world.get(0, "k").await.1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_is_loaded_ahead_than_the_budget_allows() {
+    let refresh = Refresh {
+        at_once: 4,
+        per_second: 5,
+        ..Refresh::default()
+    };
+    let world = World::new(1, Some(refresh)).await;
+    let keys: Vec<_> = (0..40).map(|key| format!("user:{key}")).collect();
+    join_all(keys.iter().map(|key| world.get(0, key))).await;
+    pace(Duration::from_millis(8_500)).await;
+    let before = world.loads();
+    // All are due, and none has expired.
+    for key in &keys {
+        assert!(!world.get(0, key).await.1, "{key} is gone");
+    }
+    pace(LOAD * 2).await;
+    assert!((1..=5).contains(&(world.loads() - before)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_during_a_refresh_wins() {
+    let world = World::new(1, Some(Refresh::default())).await;
+    world.get(0, "k").await;
+    pace(TTL * 9 / 10).await;
+    assert_eq!(
+        world.get(0, "k").await.0,
+        1,
+        "served while it is loaded anew"
+    );
+    // The load has read the old row, and has not returned.
+    pace(LOAD / 2).await;
+    world.row.store(2, Ordering::SeqCst);
+    world.caches[0].invalidate("k").await.expect("L2 is there");
+    pace(LOAD).await;
+    assert_eq!(world.get(0, "k").await.0, 2);
+    assert_eq!(world.loads(), 3);
+}
+
+fn take_all(budget: &Budget, at: Tick) -> usize {
+    std::iter::from_fn(|| budget.take(at)).count()
+}
+
+#[test]
+fn a_second_holds_its_number_and_no_more_are_saved_up() {
+    let budget = Budget::new(1, 10);
+    let at = |millis| Tick::at(Duration::from_millis(millis));
+    assert_eq!(take_all(&budget, at(0)), 10);
+    assert_eq!(take_all(&budget, at(300)), 3);
+    assert_eq!(take_all(&budget, at(60_000)), 10);
+    assert_eq!(take_all(&budget, at(50_000)), 0, "clocks do not go back");
+}
+
+#[test]
+fn no_more_run_at_once_than_allowed() {
+    let budget = Budget::new(2, 100);
+    let mut taken: Vec<_> = (0..3).map(|_| budget.take(Tick::default())).collect();
+    assert_eq!(taken.iter().flatten().count(), 2);
+    taken.clear();
+    assert!(budget.take(Tick::default()).is_some());
+}
