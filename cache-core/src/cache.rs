@@ -4,15 +4,18 @@ use crate::coherence::announce::Change;
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::fill::offer::FillOutcome;
+use crate::fill::run::Load;
 use crate::fill::{Ask, Tiers};
 use crate::model::key::Key;
 use crate::model::tag::Tag;
 use crate::policy::{Policy, UnleasedSet};
 use crate::source::{Cause, Loaded, Loader, Wanted, Writer};
+use crate::strategy::batch::{self, Answers};
 use crate::strategy::cache_aside::{Hit, Lookup};
 use crate::strategy::read_through::ReadThrough;
 use crate::strategy::write_through::WriteThrough;
 use crate::wire::codec::Codec;
+use futures_util::future::join_all;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,7 +86,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         E: Into<Cause>,
     {
         let key = Key::new(key.as_ref())?;
-        let load = Box::new(move |wanted| {
+        let load = Load::Alone(Box::new(move |wanted| {
             let loading = async move {
                 match load(wanted).await {
                     Ok(loaded) => Ok(loaded.into()),
@@ -91,8 +94,52 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 }
             };
             Box::pin(loading) as futures_util::future::BoxFuture<'static, _>
-        });
+        }));
         self.tiers.get_or_load_hit(key, &Ask::default(), load).await
+    }
+
+    /// Looks many keys up at once, at most [`BATCH_MAX`]; the answers come in their order.
+    /// A key that is given twice has its ticket at its first place.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for a key outside its limits, or too many of them.
+    pub async fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Lookup<V>>, Error> {
+        let keys = batch::check(keys)?;
+        Ok(self.tiers.get_many(&keys).await)
+    }
+
+    /// The values of many keys, at most [`BATCH_MAX`], in their order. Those that no tier
+    /// has are loaded by one call of `load`, which answers in the order of what is wanted,
+    /// an absence where there is nothing. What others already load, it is not asked for,
+    /// unless that comes to nothing; then it is called once more.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for a key outside its limits, or too many of them. What
+    /// a load fails with is told key by key: the others are answered all the same.
+    pub async fn get_many_or_load<K, F, Fut, L, E>(
+        &self,
+        keys: &[K],
+        load: F,
+    ) -> Result<Answers<V>, Error>
+    where
+        K: AsRef<[u8]>,
+        F: Fn(Vec<Wanted>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Vec<L>, E>> + Send + 'static,
+        L: Into<Loaded<V>>,
+        E: Into<Cause>,
+    {
+        let keys = batch::check(keys)?;
+        let load = Arc::new(move |wanted| {
+            let loading = load(wanted);
+            let loading = async move {
+                match loading.await {
+                    Ok(all) => Ok(all.into_iter().map(Into::into).collect()),
+                    Err(cause) => Err(cause.into()),
+                }
+            };
+            Box::pin(loading) as futures_util::future::BoxFuture<'static, _>
+        });
+        Ok(self.tiers.get_many_or_load(&keys, load).await)
     }
 
     /// The same cache with a loader of its own.
@@ -134,6 +181,19 @@ impl<V: Send + Sync + 'static> Cache<V> {
         self.invalidate_tag(Tag::all()).await
     }
 
+    /// Invalidates many keys everywhere, at most [`BATCH_MAX`], as [`Cache::invalidate`]
+    /// does one: in one round trip of L2, and one message. Returns whether L2 has all of
+    /// them already.
+    ///
+    /// # Errors
+    /// As [`Cache::invalidate`], and [`crate::Kind::Invalid`] for too many keys.
+    pub async fn invalidate_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<bool, Error> {
+        let name = &self.tiers.policy.name;
+        let change = |key| Change::key(name, key, None);
+        let changes = batch::check(keys)?.into_iter().map(change).collect();
+        self.tiers.domain.announce_all(changes).await
+    }
+
     async fn announce(&self, change: Change) -> Result<bool, Error> {
         self.tiers.domain.announce(change).await
     }
@@ -171,6 +231,28 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 Ok(SetOutcome::Invalidated)
             }
         }
+    }
+
+    /// Stores many values, at most [`BATCH_MAX`], as [`Cache::set`] does one; the outcomes
+    /// come in their order.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for too many keys, or one outside its limits: then nothing
+    /// was stored.
+    pub async fn set_many<K, L>(
+        &self,
+        values: Vec<(K, L)>,
+        ttl: Option<Duration>,
+    ) -> Result<Vec<Result<SetOutcome, Error>>, Error>
+    where
+        K: AsRef<[u8]>,
+        L: Into<Loaded<V>>,
+    {
+        let (keys, values): (Vec<K>, Vec<L>) = values.into_iter().unzip();
+        batch::check(&keys)?;
+        let each = keys.iter().zip(values);
+        let each = each.map(|(key, value)| self.set(key, value, ttl));
+        Ok(join_all(each.collect::<Vec<_>>()).await)
     }
 
     /// The policy.

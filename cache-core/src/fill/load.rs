@@ -55,6 +55,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                     };
                 }
                 Part::Follow(follow) => {
+                    load.step_aside()();
                     let flight = self.wait_for(follow, key, ask);
                     match tokio::time::timeout(self.policy.lease, flight).await {
                         Ok(Some(flown)) => {
@@ -106,7 +107,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         ask: &Ask,
         load: Load<V>,
     ) -> Flown<V> {
-        let grant = match self.probe(&attempt, ask).await {
+        let grant = match self.probe(&attempt, ask, load.step_aside()).await {
             Probe::Found(served) => {
                 if served.age == Age::Due {
                     self.refresh(attempt, &served, load);

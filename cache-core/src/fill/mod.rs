@@ -5,6 +5,7 @@
 //! read outside this process, in an [`Attempt`]. Whoever moves that line breaks
 //! the design.
 
+pub mod batch;
 pub mod load;
 pub mod offer;
 pub mod probe;

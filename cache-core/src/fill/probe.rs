@@ -58,8 +58,9 @@ pub(crate) enum Worth<V> {
 }
 
 impl<V: Send + Sync + 'static> Tiers<V> {
-    /// Looks into L2; takes the lease on a miss, or waits for who holds it.
-    pub(crate) async fn probe(&self, attempt: &Attempt, ask: &Ask) -> Probe<V> {
+    /// Looks into L2; takes the lease on a miss, or waits for who holds it, and then says
+    /// that it `waits`.
+    pub(crate) async fn probe(&self, attempt: &Attempt, ask: &Ask, waits: impl Fn()) -> Probe<V> {
         let clock = self.domain.clock();
         let give_up = clock.now().after(ask.wait.unwrap_or(self.policy.wait));
         let mut pause = POLL_MIN;
@@ -93,6 +94,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                     if clock.now() >= give_up {
                         return Probe::Busy(remaining);
                     }
+                    waits();
                     tokio::time::sleep(pause.min(remaining.max(POLL_MIN))).await;
                     pause = (pause * 2).min(POLL_MAX);
                 }

@@ -50,6 +50,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     /// Loads anew what was just served, in the background, unless somebody does already
     /// or the budget is used up.
     pub(crate) fn refresh(self: &Arc<Self>, attempt: Attempt, served: &Served<V>, load: Load<V>) {
+        load.step_aside()();
         let held = served.held.clone();
         if !held.claim_refresh() {
             return;

@@ -1,16 +1,43 @@
-//! One load, bounded in number and time, and safe against a loader that panics.
+//! Loads, bounded in number and time, and safe against a loader that panics.
 
+use super::batch::{Order, Slot};
 use super::probe::Grant;
 use super::{Ask, Attempt, Tiers};
 use crate::error::{Error, Kind};
 use crate::event::{Event, LoadOutcome};
 use crate::source::{Cause, Loaded, Wanted};
 use futures_util::future::BoxFuture;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
-/// A load that can be run once.
-pub type Load<V> = Box<dyn FnOnce(Wanted) -> BoxFuture<'static, Result<Loaded<V>, Cause>> + Send>;
+/// What a load of one key does.
+pub type LoadOne<V> =
+    Box<dyn FnOnce(Wanted) -> BoxFuture<'static, Result<Loaded<V>, Cause>> + Send>;
+
+/// How one key is loaded.
+pub enum Load<V> {
+    /// By itself.
+    Alone(LoadOne<V>),
+    /// Together with others.
+    Together(Slot<V>),
+}
+
+/// Loads many keys, and answers in their order.
+pub type LoadMany<V> =
+    Arc<dyn Fn(Vec<Wanted>) -> BoxFuture<'static, Result<Vec<Loaded<V>>, Cause>> + Send + Sync>;
+
+impl<V: Send> Load<V> {
+    /// What to call when nobody need wait for this load: it may come later, or never.
+    pub(crate) fn step_aside(&self) -> impl Fn() + Send + Sync + use<V> {
+        let aside = match self {
+            Self::Alone(_) => None,
+            Self::Together(slot) => Some(slot.step_aside()),
+        };
+        move || aside.iter().for_each(|aside| aside())
+    }
+}
 
 impl<V: Send + Sync + 'static> Tiers<V> {
     /// Runs a load within the limits of the policy.
@@ -22,6 +49,48 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         load: Load<V>,
     ) -> Result<Loaded<V>, Error> {
         let at_least = ask.at_least.max(self.reach(attempt, grant));
+        let wanted = Wanted::new(attempt.key.clone(), at_least);
+        match load {
+            Load::Alone(load) => self.bounded(|| load(wanted), |loaded| loaded.value.is_some()),
+            Load::Together(slot) => {
+                let loaded = slot.load(wanted).await;
+                return loaded.unwrap_or_else(|| Err(self.load_error(Kind::LoadPanicked)));
+            }
+        }
+        .await
+    }
+
+    /// Loads what a batch has ordered: one load, one turn.
+    pub(crate) async fn run_batch(&self, orders: Vec<Order<V>>, load: LoadMany<V>) {
+        let split = |order: Order<V>| (order.wanted, order.answer);
+        let (wanted, answers): (Vec<_>, Vec<_>) = orders.into_iter().map(split).unzip();
+        let some = |all: &Vec<Loaded<V>>| all.iter().any(|loaded| loaded.value.is_some());
+        let loaded = self.bounded(|| load(wanted), some).await;
+        let loaded = loaded.and_then(|all| match all.len() == answers.len() {
+            true => Ok(all),
+            false => Err(self.load_error(Kind::LoadFailed).hint(format!(
+                "{} keys were wanted, and the loader answered {}; it answers in their order, an \
+                 absence where there is nothing",
+                answers.len(),
+                all.len()
+            ))),
+        });
+        // Whoever waited and went away is not waited for.
+        match loaded {
+            Ok(all) => answers.into_iter().zip(all).for_each(|(answer, loaded)| {
+                let _ = answer.send(Ok(loaded));
+            }),
+            Err(error) => answers.into_iter().for_each(|answer| {
+                let _ = answer.send(Err(error.clone()));
+            }),
+        }
+    }
+
+    async fn bounded<T: Send + 'static>(
+        &self,
+        load: impl FnOnce() -> BoxFuture<'static, Result<T, Cause>>,
+        is_found: impl Fn(&T) -> bool,
+    ) -> Result<T, Error> {
         let clock = self.domain.clock();
         let began = clock.now();
         let Some(_turn) = self.loads.enter(self.policy.load_queue).await else {
@@ -29,9 +98,8 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             return Err(self.load_error(Kind::Overloaded));
         };
         let began = clock.now();
-        let wanted = Wanted::new(attempt.key.clone(), at_least);
         // On a task of its own, so that a panic stays there.
-        let running = AbortOnDropHandle::new(tokio::spawn(load(wanted)));
+        let running = AbortOnDropHandle::new(tokio::spawn(load()));
         let result = match tokio::time::timeout(self.policy.load_timeout, running).await {
             Err(_) => Err(self.load_error(Kind::LoadTimeout)),
             Ok(Err(_)) => Err(self.load_error(Kind::LoadPanicked)),
@@ -39,7 +107,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             Ok(Ok(Ok(loaded))) => Ok(loaded),
         };
         let outcome = match &result {
-            Ok(loaded) if loaded.value.is_some() => LoadOutcome::Found,
+            Ok(loaded) if is_found(loaded) => LoadOutcome::Found,
             Ok(_) => LoadOutcome::Absent,
             Err(error) if error.kind() == Kind::LoadTimeout => LoadOutcome::Timeout,
             Err(_) => LoadOutcome::Failed,
@@ -62,5 +130,14 @@ impl<V: Send + Sync + 'static> Tiers<V> {
 
     pub(crate) fn load_error(&self, kind: Kind) -> Error {
         Error::new(kind, "loading a value", self.policy.name.as_str())
+    }
+}
+
+impl<V> fmt::Debug for Load<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Alone(_) => "Alone",
+            Self::Together(_) => "Together",
+        })
     }
 }

@@ -21,6 +21,7 @@ const SPANS: u32 = 5;
 impl<V: Send + Sync + 'static> Tiers<V> {
     /// Compares what was served with what `load` finds, unless too much is going on.
     pub(crate) fn compare(self: &Arc<Self>, attempt: Attempt, served: &Served<V>, load: Load<V>) {
+        load.step_aside()();
         let served = served.clone();
         // A place that a caller may need is not taken.
         let turn = match self.sample.turn() {

@@ -102,7 +102,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             lead.finish(Ok(served.clone()));
             return served.into();
         }
-        match self.probe(&attempt, ask).await {
+        match self.probe(&attempt, ask, || {}).await {
             Probe::Found(served) => {
                 lead.finish(Ok(served.clone()));
                 served.into()
@@ -113,7 +113,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         }
     }
 
-    fn miss(
+    pub(super) fn miss(
         self: &Arc<Self>,
         attempt: Attempt,
         grant: Option<Grant>,

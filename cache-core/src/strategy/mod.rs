@@ -1,5 +1,6 @@
 //! The strategies users read about, one a file.
 
+pub mod batch;
 pub mod cache_aside;
 pub mod read_through;
 pub mod write_through;

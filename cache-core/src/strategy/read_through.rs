@@ -1,6 +1,7 @@
 //! Read-through: the cache itself loads what it misses, by a registered loader.
 
 use crate::error::Error;
+use crate::fill::run::Load;
 use crate::fill::{Ask, Tiers};
 use crate::model::key::Key;
 use crate::source::Loader;
@@ -39,10 +40,10 @@ impl<V: Send + Sync + 'static> ReadThrough<V> {
     ) -> Result<Option<Hit<V>>, Error> {
         let key = Key::new(key.as_ref())?;
         let loader = self.loader.clone();
-        let load = Box::new(move |wanted| {
+        let load = Load::Alone(Box::new(move |wanted| {
             let loading = async move { loader.load(wanted).await };
             Box::pin(loading) as futures_util::future::BoxFuture<'static, _>
-        });
+        }));
         self.tiers.get_or_load_hit(key, ask, load).await
     }
 }

@@ -22,6 +22,8 @@ pub struct TroubledRemote {
     pub inner: MemoryRemote,
     /// What it goes back to just before it grants the next lease.
     pub before_lease: Mutex<Option<Image>>,
+    /// How long each read, lease and fill takes.
+    pub latency: Mutex<Duration>,
     /// Whether it answers no reads.
     pub down: AtomicBool,
     /// The answer of the next read is held up.
@@ -46,10 +48,18 @@ impl TroubledRemote {
         Self {
             inner: MemoryRemote::new(clock),
             before_lease: Mutex::default(),
+            latency: Mutex::default(),
             down: AtomicBool::new(false),
             holds: Mutex::default(),
             delays_quarantine: AtomicBool::new(false),
             late: Mutex::default(),
+        }
+    }
+
+    async fn take_time(&self) {
+        let latency = *self.latency.lock();
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
         }
     }
 
@@ -69,6 +79,7 @@ impl Remote for TroubledRemote {
         if self.down.load(Ordering::Relaxed) {
             return Err(RemoteError::Timeout);
         }
+        self.take_time().await;
         let answer = self.inner.read(address).await;
         let held = self.holds.lock().take();
         if let Some(held) = held {
@@ -85,6 +96,7 @@ impl Remote for TroubledRemote {
         span: Duration,
         seen: Seen,
     ) -> Result<Leased, RemoteError> {
+        self.take_time().await;
         if let Some(image) = self.before_lease.lock().take() {
             self.inner.go_back_to(&image);
         }
@@ -92,6 +104,7 @@ impl Remote for TroubledRemote {
     }
 
     async fn fill(&self, address: &Address, offer: Offer) -> Result<Filled, RemoteError> {
+        self.take_time().await;
         self.inner.fill(address, offer).await
     }
 

@@ -1,6 +1,7 @@
 //! All tests of cache-core that need more than one file's view, in one binary.
 
 mod bad_l2;
+mod batch;
 mod contract;
 mod flights;
 mod golden;

@@ -1,9 +1,11 @@
 //! One process's part in a domain: one order of changes, one L2, one bus, and
 //! everything in this process that keeps its caches coherent.
 
+pub mod local;
+
 use crate::bus::Bus;
 use crate::clock::Clock;
-use crate::coherence::announce::{Announced, Announcer, Change};
+use crate::coherence::announce::Announcer;
 use crate::coherence::apply::Applier;
 use crate::coherence::heartbeat::{Done, Heart};
 use crate::coherence::inspect::{self, SelfCheck, UNTOLD_MAX};
@@ -20,7 +22,7 @@ use crate::model::key::{Bucket, Name};
 use crate::model::position::Position;
 use crate::random::Random;
 use crate::tier::Remote;
-use crate::wire::invalidation::{Invalidation, Violation};
+use crate::wire::invalidation::Violation;
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -230,91 +232,6 @@ impl Domain {
     pub fn finish(&self, task: impl Future<Output = ()> + Send + 'static) {
         // On the domain's own runtime: what must be finished may be dropped elsewhere.
         self.tasks.spawn_on(task, &self.runtime);
-    }
-
-    /// Announces a local change: everywhere if L2 can be reached, else as far as
-    /// possible, to be repeated until L2 has it. Returns whether L2 has it.
-    ///
-    /// This process itself is done with it on return.
-    ///
-    /// # Errors
-    /// [`Kind::Overloaded`] when too many already wait for L2: this one is not
-    /// kept, and only the change stream (or the TTL) repairs it.
-    pub async fn announce(self: &Arc<Self>, change: Change) -> Result<bool, Error> {
-        let domain = self.clone();
-        // A caller that goes away between L2 and the bus would leave every L1 with what
-        // L2 has just refused.
-        let announced = self
-            .see_through(async move { domain.announce_whole(&change).await })
-            .await;
-        announced.map(|position| position.is_some())
-    }
-
-    /// Runs a task to its end, even if the caller goes away or the domain is left.
-    ///
-    /// # Errors
-    /// The task's, and [`Kind::Unavailable`] if it panicked.
-    pub(crate) async fn see_through<T: Send + 'static>(
-        &self,
-        task: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Error> {
-        let ended = self.tasks.spawn_on(task, &self.runtime).await;
-        ended.unwrap_or_else(|cause| {
-            let subject = self.name.as_str();
-            Err(Error::new(Kind::Unavailable, "announcing a change", subject).because(cause))
-        })
-    }
-
-    /// Announces a local change; its position, if L2 has it.
-    ///
-    /// # Errors
-    /// As [`Domain::announce`].
-    pub(crate) async fn announce_whole(&self, change: &Change) -> Result<Option<Position>, Error> {
-        let announced = self.announcer.announce(std::slice::from_ref(change)).await;
-        let position = match announced.as_deref() {
-            Ok([Announced::Everywhere(position)]) => Some(*position),
-            _ => None,
-        };
-        self.done_with(change, position);
-        if position.is_some() {
-            return Ok(position);
-        }
-        if self.retries.keep(change.clone()) {
-            return Ok(None);
-        }
-        let doing = "keeping an invalidation for L2";
-        let error = Error::new(Kind::Overloaded, doing, self.name.as_str());
-        Err(error.hint("L2 has been away for too long; the change stream must repair this one"))
-    }
-
-    /// Tells everybody of a key that L2 has just been given a newer value of, or has
-    /// invalidated in the same step. If the bus cannot carry it, the key is invalidated
-    /// once more, which is repeated until it is told.
-    ///
-    /// # Errors
-    /// As [`Domain::announce`].
-    pub(crate) async fn tell_written(
-        &self,
-        change: &Change,
-        position: Position,
-        raised: Option<Position>,
-    ) -> Result<(), Error> {
-        let told = self.announcer.tell_written(change, position, raised).await;
-        self.done_with(change, Some(position));
-        match told {
-            Ok(()) => Ok(()),
-            Err(_) => self.announce_whole(change).await.map(drop),
-        }
-    }
-
-    /// This process itself hears of a change without the bus.
-    fn done_with(&self, change: &Change, position: Option<Position>) {
-        self.applier.apply(&Invalidation {
-            target: change.target().clone(),
-            position: position.unwrap_or_default(),
-            changed_ms: None,
-            in_l2: position.is_some(),
-        });
     }
 
     /// Every change up to `position` is in L2 and on the bus, and more are being
