@@ -98,7 +98,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         self.tiers.get_or_load_hit(key, &Ask::default(), load).await
     }
 
-    /// Looks many keys up at once, at most [`BATCH_MAX`]; the answers come in their order.
+    /// Looks many keys up at once, at most [`batch::BATCH_MAX`]; the answers come in their order.
     /// A key that is given twice has its ticket at its first place.
     ///
     /// # Errors
@@ -108,7 +108,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         Ok(self.tiers.get_many(&keys).await)
     }
 
-    /// The values of many keys, at most [`BATCH_MAX`], in their order. Those that no tier
+    /// The values of many keys, at most [`batch::BATCH_MAX`], in their order. Those that no tier
     /// has are loaded by one call of `load`, which answers in the order of what is wanted,
     /// an absence where there is nothing. What others already load, it is not asked for,
     /// unless that comes to nothing; then it is called once more.
@@ -181,7 +181,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         self.invalidate_tag(Tag::all()).await
     }
 
-    /// Invalidates many keys everywhere, at most [`BATCH_MAX`], as [`Cache::invalidate`]
+    /// Invalidates many keys everywhere, at most [`batch::BATCH_MAX`], as [`Cache::invalidate`]
     /// does one: in one round trip of L2, and one message. Returns whether L2 has all of
     /// them already.
     ///
@@ -233,7 +233,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         }
     }
 
-    /// Stores many values, at most [`BATCH_MAX`], as [`Cache::set`] does one; the outcomes
+    /// Stores many values, at most [`batch::BATCH_MAX`], as [`Cache::set`] does one; the outcomes
     /// come in their order.
     ///
     /// # Errors

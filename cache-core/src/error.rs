@@ -31,6 +31,8 @@ pub enum Kind {
     UnknownCache,
     /// Too many loads run or wait already; the source is protected.
     Overloaded,
+    /// The loader failed too often in a row, and is left alone for a moment.
+    SourceDown,
     /// The loader did not answer within its time.
     LoadTimeout,
     /// The loader answered with an error of its own.
@@ -120,6 +122,7 @@ impl fmt::Display for Kind {
             Self::Invalid => "not within its limits",
             Self::UnknownCache => "no such cache is configured",
             Self::Overloaded => "too many loads already run or wait",
+            Self::SourceDown => "the source is down",
             Self::LoadTimeout => "the loader did not answer in time",
             Self::LoadFailed => "the loader failed",
             Self::LoadPanicked => "the loader panicked",

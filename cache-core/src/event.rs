@@ -42,6 +42,13 @@ pub enum Event<'a> {
         /// How many.
         open: usize,
     },
+    /// The source is left alone from here on, or asked again.
+    Breaker {
+        /// The cache.
+        cache: CacheId,
+        /// Whether it is left alone.
+        open: bool,
+    },
     /// A read was answered by a load that somebody else in this process ran.
     Coalesced {
         /// The cache.
@@ -197,6 +204,8 @@ pub enum LoadOutcome {
     Timeout,
     /// It was not begun: too many run or wait.
     Shed,
+    /// It was not begun: the source failed too often in a row.
+    Refused,
 }
 
 /// How a refresh ended.

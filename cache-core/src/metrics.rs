@@ -192,6 +192,7 @@ impl Observer for Metrics {
             Event::Get { cache, .. }
             | Event::Load { cache, .. }
             | Event::LoadTurns { cache, .. }
+            | Event::Breaker { cache, .. }
             | Event::Write { cache, .. }
             | Event::Refresh { cache, .. }
             | Event::Coalesced { cache }

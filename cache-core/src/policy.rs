@@ -77,6 +77,11 @@ pub struct Policy {
     pub loads_ramp: Duration,
     /// How long a load may queue for its turn: 1 s.
     pub load_queue: Duration,
+    /// After how many loads in a row that failed or took too long the source is left alone:
+    /// 10. Zero for never.
+    pub breaker_failures: u32,
+    /// How long it is left alone until one load tries again: 1 s.
+    pub breaker_pause: Duration,
     /// Whether values are loaded anew before they expire: not unless asked for, since it
     /// is extra load.
     pub refresh: Option<Refresh>,
@@ -128,6 +133,8 @@ impl Policy {
             loads_max: 64,
             loads_ramp: Duration::from_millis(750),
             load_queue: Duration::from_secs(1),
+            breaker_failures: 10,
+            breaker_pause: Duration::from_secs(1),
             refresh: None,
             write_timeout: Duration::from_secs(5),
             lease: Duration::from_secs(10),

@@ -31,6 +31,7 @@ pub(crate) struct Families {
     pub(crate) loads: Family<Labels<2>, Counter>,
     pub(crate) load_time: Family<Labels<1>, Histogram>,
     pub(crate) load_turns: Family<Labels<1>, Gauge>,
+    pub(crate) breaker_open: Family<Labels<1>, Gauge>,
     pub(crate) writes: Family<Labels<2>, Counter>,
     pub(crate) refreshes: Family<Labels<2>, Counter>,
     pub(crate) coalesced: Family<Labels<1>, Counter>,
@@ -48,9 +49,10 @@ const NOT_THE_SOURCES: &str = "a hit was not what the source has, and no invalid
 #[derive(Debug)]
 pub(crate) struct CacheSeries {
     pub(crate) gets: [Counter; 7],
-    pub(crate) loads: [Counter; 5],
+    pub(crate) loads: [Counter; 6],
     pub(crate) load_time: Histogram,
     pub(crate) load_turns: Gauge,
+    pub(crate) breaker_open: Gauge,
     pub(crate) writes: [Counter; 4],
     pub(crate) refreshes: [Counter; 4],
     pub(crate) coalesced: Counter,
@@ -69,7 +71,14 @@ const GETS: [(&str, &str); 7] = [
     ("none", "error"),
     ("l1", "stale"),
 ];
-const LOADS: [&str; 5] = ["success", "not_found", "error", "timeout", "shed"];
+const LOADS: [&str; 6] = [
+    "success",
+    "not_found",
+    "error",
+    "timeout",
+    "shed",
+    "refused",
+];
 const WRITES: [&str; 4] = ["stored", "invalidated", "failed", "uncertain"];
 const REFRESHES: [&str; 4] = ["loaded", "elsewhere", "failed", "skipped"];
 const LEASES: [&str; 6] = [
@@ -123,11 +132,15 @@ impl Families {
         let load_turns = Family::default();
         let help = "Loads that may run at once: few after quiet times, more while callers wait";
         registry.add("load_turns", help, load_turns.clone());
+        let breaker_open = Family::default();
+        let help = "1 while the source is left alone because it failed too often in a row";
+        registry.add("breaker_open", help, breaker_open.clone());
         Self {
             gets: registry.family("gets", "Reads, by the tier that answered and the result"),
             loads: registry.family("loads", "Loads from the source, by result"),
             load_time,
             load_turns,
+            breaker_open,
             writes: registry.family("writes", "Writes through the cache, by outcome"),
             refreshes: registry.family("refreshes", "Loads before an entry expires, by outcome"),
             coalesced: registry.family("coalesced", "Reads that shared another's load"),
@@ -178,6 +191,7 @@ impl CacheSeries {
                 .map(|result| pick(&families.loads, [("cache", cache), ("result", result)])),
             load_time: families.load_time.get_or_create(&of_cache()).clone(),
             load_turns: families.load_turns.get_or_create(&of_cache()).clone(),
+            breaker_open: families.breaker_open.get_or_create(&of_cache()).clone(),
             writes: WRITES
                 .map(|outcome| pick(&families.writes, [("cache", cache), ("outcome", outcome)])),
             refreshes: REFRESHES.map(|outcome| {
@@ -208,6 +222,9 @@ impl CacheSeries {
             }
             Event::LoadTurns { open, .. } => {
                 self.load_turns.set(open as i64);
+            }
+            Event::Breaker { open, .. } => {
+                self.breaker_open.set(i64::from(open));
             }
             Event::Write { outcome, .. } => {
                 self.writes[write_index(outcome)].inc();
@@ -275,6 +292,7 @@ fn load_index(outcome: LoadOutcome) -> usize {
         LoadOutcome::Failed => 2,
         LoadOutcome::Timeout => 3,
         LoadOutcome::Shed => 4,
+        LoadOutcome::Refused => 5,
     }
 }
 

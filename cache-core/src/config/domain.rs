@@ -166,8 +166,10 @@ pub fn policy(section: &mut Section<'_>) -> Option<Policy> {
         lease: section.duration_or("lease", 10 * MILLI..=540 * SECOND, usual.lease),
         wait: section.duration_or("wait", Duration::ZERO..=60 * SECOND, usual.wait),
         unleased_set: section.word_or("unleased_set", &sets, UnleasedSet::Invalidates),
+        // Who reads this file has no writers, and no loaders of its own.
+        breaker_failures: usual.breaker_failures,
+        breaker_pause: usual.breaker_pause,
         refresh: None,
-        // Who reads this file has no writers, and no loaders to compare with.
         write_timeout: usual.write_timeout,
         shadow_per_million: usual.shadow_per_million,
     };

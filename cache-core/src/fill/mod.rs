@@ -18,6 +18,7 @@ use crate::clock::Tick;
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::event::{Answer, CacheId, Event, Tier};
+use crate::flight::breaker::Breaker;
 use crate::flight::budget::Budget;
 use crate::flight::bulkhead::{Bulkhead, STEPS};
 use crate::flight::single::{Flights, Since};
@@ -60,6 +61,7 @@ pub struct Tiers<V> {
     pub(crate) codec: Arc<dyn Codec<V>>,
     pub(crate) flights: Arc<Flights<Flown<V>>>,
     pub(crate) loads: Bulkhead,
+    pub(crate) breaker: Breaker,
     pub(crate) sample: Sample,
     pub(crate) refreshes: Budget,
     /// The running mean of how long loads take, in microseconds.
@@ -115,6 +117,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             refreshes: Budget::new(ahead.at_once, ahead.per_second),
             load_us: AtomicU64::new(0),
             id: domain.observer().register(&policy.name),
+            breaker: Breaker::new(policy.breaker_failures, policy.breaker_pause),
             loads: Bulkhead::new(policy.loads_max, policy.loads_ramp > Duration::ZERO),
             sample: Sample::new(policy.shadow_per_million, domain.random().next()),
             domain,

@@ -5,6 +5,7 @@ use super::probe::Grant;
 use super::{Ask, Attempt, Tiers};
 use crate::error::{Error, Kind};
 use crate::event::{Event, LoadOutcome};
+use crate::flight::breaker::{Admission, Turned};
 use crate::source::{Cause, Loaded, Wanted};
 use futures_util::future::BoxFuture;
 use std::fmt;
@@ -98,6 +99,14 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             return Err(self.load_error(Kind::Overloaded));
         };
         let began = clock.now();
+        // After the queue: what waits in it when the source goes down is refused at once.
+        if let Admission::Refused(pause) = self.breaker.admit(began) {
+            self.loaded(LoadOutcome::Refused, Duration::ZERO);
+            let failures = self.policy.breaker_failures;
+            return Err(self.load_error(Kind::SourceDown).hint(format!(
+                "{failures} loads in a row failed; the next one tries in {pause:?}"
+            )));
+        }
         // On a task of its own, so that a panic stays there.
         let running = AbortOnDropHandle::new(tokio::spawn(load()));
         let result = match tokio::time::timeout(self.policy.load_timeout, running).await {
@@ -113,11 +122,34 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             Err(_) => LoadOutcome::Failed,
         };
         let took = clock.now().since(began);
-        if result.is_ok() {
-            self.measured(took);
-        }
         self.loaded(outcome, took);
+        let turned = match &result {
+            Ok(_) => {
+                self.measured(took);
+                self.breaker.succeeded()
+            }
+            Err(_) => self.breaker.failed(clock.now()),
+        };
+        if let Some(turned) = turned {
+            self.turned(turned, &result);
+        }
         result
+    }
+
+    fn turned<T>(&self, turned: Turned, result: &Result<T, Error>) {
+        let (open, cache) = (turned == Turned::Opened, &self.policy.name);
+        self.observe(Event::Breaker {
+            cache: self.id,
+            open,
+        });
+        let (failures, pause) = (self.policy.breaker_failures, self.policy.breaker_pause);
+        match result {
+            Err(last) => tracing::error!(
+                %cache, failures, ?pause, error = %last,
+                "loads failed in a row; the source is left alone"
+            ),
+            Ok(_) => tracing::info!(%cache, "the source answers again"),
+        }
     }
 
     fn loaded(&self, outcome: LoadOutcome, took: Duration) {

@@ -2,6 +2,7 @@
 
 mod bad_l2;
 mod batch;
+mod breaker;
 mod contract;
 mod flights;
 mod golden;
