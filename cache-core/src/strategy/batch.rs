@@ -75,8 +75,10 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let tiers = self.clone();
         let place = Box::new(move |orders| {
             let (tiers, load) = (tiers.clone(), load.clone());
-            // It goes on when the caller goes away: others may wait for its keys.
-            tokio::spawn(async move { tiers.run_batch(orders, load).await });
+            let domain = tiers.domain.clone();
+            // It goes on when the caller goes away: others may wait for its keys. And a
+            // caller may go away where no runtime is.
+            domain.finish(async move { tiers.run_batch(orders, load).await });
         });
         let ask = Ask::default();
         let slots = slots(keys.len(), place);

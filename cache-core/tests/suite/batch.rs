@@ -308,3 +308,29 @@ async fn a_batch_with_a_bad_key_or_too_many_does_nothing() {
     assert_eq!(all.err().map(|error| error.kind()), Some(Kind::Invalid));
     assert_eq!(world.source.asked(), Vec::<Vec<String>>::new());
 }
+
+#[test]
+fn a_caller_that_goes_away_outside_of_the_runtime_costs_nobody_the_load() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime of one thread");
+    let world = runtime.block_on(World::new());
+    *world.remote.latency.lock() = Duration::from_millis(5);
+    let (cache, source) = (world.caches[0].clone(), world.source.clone());
+    let mut batch = Box::pin(async move {
+        let load = move |wanted| source.clone().load(wanted);
+        cache.get_many_or_load(&["1", "2"], load).await
+    });
+    runtime.block_on(async {
+        // Both are asked of L2 when the caller loses its patience.
+        let early = tokio::time::timeout(Duration::from_millis(1), &mut batch).await;
+        assert!(early.is_err(), "L2 takes longer");
+    });
+    drop(batch);
+    let all = runtime.block_on(world.get(1, &["1", "2"]));
+    assert!(
+        all.iter().all(|one| matches!(one, Ok((Some(_), _)))),
+        "{all:?}"
+    );
+    assert_eq!(world.source.asked().len(), 1, "the batch went on");
+}
