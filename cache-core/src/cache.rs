@@ -85,6 +85,25 @@ impl<V: Send + Sync + 'static> Cache<V> {
         L: Into<Loaded<V>>,
         E: Into<Cause>,
     {
+        self.get_or_load_with(key, &Ask::default(), load).await
+    }
+
+    /// The same, with wishes of its own: how old the value may be.
+    ///
+    /// # Errors
+    /// As [`Cache::get_or_load`].
+    pub async fn get_or_load_with<F, Fut, L, E>(
+        &self,
+        key: impl AsRef<[u8]>,
+        ask: &Ask,
+        load: F,
+    ) -> Result<Option<Hit<V>>, Error>
+    where
+        F: FnOnce(Wanted) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<L, E>> + Send,
+        L: Into<Loaded<V>>,
+        E: Into<Cause>,
+    {
         let key = Key::new(key.as_ref())?;
         let load = Load::Alone(Box::new(move |wanted| {
             let loading = async move {
@@ -95,7 +114,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             };
             Box::pin(loading) as futures_util::future::BoxFuture<'static, _>
         }));
-        self.tiers.get_or_load_hit(key, &Ask::default(), load).await
+        self.tiers.get_or_load_hit(key, ask, load).await
     }
 
     /// Looks many keys up at once, at most [`batch::BATCH_MAX`]; the answers come in their order.

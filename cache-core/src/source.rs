@@ -18,11 +18,18 @@ pub struct Wanted {
     /// replica that has not come this far answers with something older; a loader that
     /// reads replicas goes to the primary then.
     pub at_least: Position,
+    /// Whether every commit from before this load must be in it: no replica will do,
+    /// however far it is.
+    pub strict: bool,
 }
 
 impl Wanted {
-    pub(crate) fn new(key: Arc<[u8]>, at_least: Position) -> Self {
-        Self { key, at_least }
+    pub(crate) fn new(key: Arc<[u8]>, at_least: Position, strict: bool) -> Self {
+        Self {
+            key,
+            at_least,
+            strict,
+        }
     }
 
     /// The key as text; what is not UTF-8 in it is replaced.

@@ -34,6 +34,7 @@ impl Agent {
         let ask = Ask {
             at_least: request.at_least.map(Into::into).unwrap_or_default(),
             wait: Some(wait),
+            ..Ask::default()
         };
         let found = self
             .look(cache.clone(), request.key.clone(), ask, deadline)

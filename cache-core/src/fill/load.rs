@@ -21,7 +21,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         ask: &Ask,
         load: Load<V>,
     ) -> Flown<V> {
-        let flown = match self.look(self.space.hash(key), key.bytes(), ask.at_least) {
+        let flown = match self.look(self.space.hash(key), key.bytes(), ask) {
             Some(served) => {
                 if served.age == Age::Due {
                     self.refresh(self.attempt(key), &served, load);
@@ -29,6 +29,11 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                     self.compare(self.attempt(key), &served, load);
                 }
                 Ok(served)
+            }
+            // No flight: what another caller finds may be too old for this one. If nothing
+            // is, the lease still keeps the fleet to one load.
+            None if ask.max_staleness.is_some() => {
+                self.probe_or_load(self.attempt(key), ask, load).await
             }
             None => match self.fly(key, ask, load).await {
                 Err(error) => self.hold_over(key, ask).ok_or(error),
@@ -94,7 +99,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         // 1. A and B both miss in L1
         // 2. A leads, loads, keeps the value, and its flight ends
         // 3. B comes to join, finds no flight, and leads a second one
-        let flown = match self.look(attempt.hash, &attempt.key, ask.at_least) {
+        let flown = match self.look(attempt.hash, &attempt.key, &ask) {
             Some(served) => Ok(served),
             None => self.probe_or_load(attempt, &ask, load).await,
         };

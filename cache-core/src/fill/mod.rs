@@ -85,8 +85,49 @@ pub struct Attempt {
 pub struct Ask {
     /// The smallest as-of that will do: a position from an own write.
     pub at_least: Position,
+    /// How long ago the value may have been loaded at most, by the clocks of whoever did
+    /// and of this machine. Zero is [`Ask::strict`]; `None` takes what invalidations and
+    /// lifetimes leave.
+    pub max_staleness: Option<Duration>,
     /// How long to wait for another's load; `None` is the policy's.
     pub wait: Option<Duration>,
+}
+
+impl Ask {
+    /// Past the tiers, to the source: what it answers holds every commit from before the
+    /// call, and is offered to the tiers. A loader is told not to read replicas
+    /// ([`crate::source::Wanted::strict`]). Each such call is a load of its own.
+    pub fn strict() -> Self {
+        Self::bounded(Duration::ZERO)
+    }
+
+    /// A value that was loaded at most so long ago.
+    pub fn bounded(max_staleness: Duration) -> Self {
+        Self {
+            max_staleness: Some(max_staleness),
+            ..Self::default()
+        }
+    }
+
+    /// A value that holds everything up to a position, such as an own write's.
+    pub fn at_least(position: Position) -> Self {
+        Self {
+            at_least: position,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn is_strict(&self) -> bool {
+        self.max_staleness == Some(Duration::ZERO)
+    }
+
+    /// Whether a value loaded then will do; `wall_ms` is now.
+    fn takes(&self, stored_ms: u64, wall_ms: impl FnOnce() -> u64) -> bool {
+        self.max_staleness.is_none_or(|most| {
+            let age = Duration::from_millis(wall_ms().saturating_sub(stored_ms));
+            !most.is_zero() && age <= most
+        })
+    }
 }
 
 impl<V: Send + Sync + 'static> Tiers<V> {
@@ -154,16 +195,16 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     }
 
     /// Looks in L1: no await, no lock of ours, no allocation.
-    pub(crate) fn look(&self, hash: KeyHash, key: &[u8], at_least: Position) -> Option<Served<V>> {
+    pub(crate) fn look(&self, hash: KeyHash, key: &[u8], ask: &Ask) -> Option<Served<V>> {
         let now = self.domain.clock().now();
         if !self.domain.trust().holds(now) {
             return None;
         }
         let look = self.l1.look(hash, key, self.domain.fence(), now);
-        self.admit(look, at_least, now)
+        self.admit(look, ask, now)
     }
 
-    fn admit(&self, look: Look<V>, at_least: Position, now: Tick) -> Option<Served<V>> {
+    fn admit(&self, look: Look<V>, ask: &Ask, now: Tick) -> Option<Served<V>> {
         let held = match look {
             Look::Hit(held) => held,
             Look::CheckTags(held) => {
@@ -179,7 +220,10 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             Look::Miss => return None,
         };
         let age = held.age(now);
-        (held.entry.as_of >= at_least).then_some(Served {
+        let clock = self.domain.clock();
+        let will_do =
+            held.entry.as_of >= ask.at_least && ask.takes(held.entry.stored_ms, || clock.wall_ms());
+        will_do.then_some(Served {
             held,
             tier: Tier::L1,
             age,
@@ -298,7 +342,7 @@ impl<V: Send + Sync + 'static> Drops for Tiers<V> {
         if !self.l1.has(hash) {
             return None;
         }
-        let served = self.look(hash, key.bytes(), Position::ZERO)?;
+        let served = self.look(hash, key.bytes(), &Ask::default())?;
         Some(served.held.entry.as_of)
     }
 

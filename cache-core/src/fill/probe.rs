@@ -51,6 +51,8 @@ pub(crate) enum Worth<V> {
     Good(Arc<Held<V>>),
     /// A value that has only expired.
     Expired(Arc<Held<V>>),
+    /// A value that will do for others, with this as-of: it stays while it is replaced.
+    TooOld(Position),
     /// Nothing usable; a value with this as-of was turned down.
     Nothing(Option<Position>),
     /// The bucket cannot be believed.
@@ -62,7 +64,12 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     /// that it `waits`.
     pub(crate) async fn probe(&self, attempt: &Attempt, ask: &Ask, waits: impl Fn()) -> Probe<V> {
         let clock = self.domain.clock();
-        let give_up = clock.now().after(ask.wait.unwrap_or(self.policy.wait));
+        let wait = match ask.is_strict() {
+            // What another loads may have been read before this call.
+            true => Duration::ZERO,
+            false => ask.wait.unwrap_or(self.policy.wait),
+        };
+        let give_up = clock.now().after(wait);
         let mut pause = POLL_MIN;
         let mut turns = 0;
         loop {
@@ -84,6 +91,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                     self.keep(attempt, &held);
                     Seen::Expired(held.entry.as_of)
                 }
+                Worth::TooOld(as_of) => Seen::Expired(as_of),
                 Worth::Nothing(None) => Seen::Nothing,
                 Worth::Nothing(Some(refused)) => Seen::Refused(refused),
                 Worth::Distrusted => return Probe::NoLease,
@@ -146,6 +154,9 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let expired = entry.remaining(wall_ms).is_zero();
         if !self.tags_admit(&entry.stamps, Reach::Known).await {
             return Worth::Nothing(Some(as_of));
+        }
+        if !ask.takes(entry.stored_ms, || wall_ms) {
+            return Worth::TooOld(as_of);
         }
         let encoded = body.len();
         match entry.try_map(|bytes| self.codec.decode(&bytes)) {

@@ -50,7 +50,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         load: Load<V>,
     ) -> Result<Loaded<V>, Error> {
         let at_least = ask.at_least.max(self.reach(attempt, grant));
-        let wanted = Wanted::new(attempt.key.clone(), at_least);
+        let wanted = Wanted::new(attempt.key.clone(), at_least, ask.is_strict());
         match load {
             Load::Alone(load) => self.bounded(|| load(wanted), |loaded| loaded.value.is_some()),
             Load::Together(slot) => {

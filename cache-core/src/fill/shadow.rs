@@ -10,7 +10,6 @@ use super::{Ask, Attempt, Served, Tiers};
 use crate::event::{Event, ShadowOutcome};
 use crate::model::as_of::AsOf;
 use crate::model::entry::Entry;
-use crate::model::position::Position;
 use std::sync::Arc;
 
 /// How many spans of trust an entry may outlive another content of the source: 10 s by
@@ -79,7 +78,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         if !self.domain.trust().holds(self.domain.clock().now()) {
             return ShadowOutcome::Unknown;
         }
-        let held = match self.look(attempt.hash, &attempt.key, Position::ZERO) {
+        let held = match self.look(attempt.hash, &attempt.key, &Ask::default()) {
             Some(served) => served.held,
             None => {
                 let Ok(reading) = self.domain.remote().read(&attempt.address).await else {
@@ -87,7 +86,9 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                 };
                 match self.examine(attempt, &Ask::default(), reading).await {
                     Worth::Good(held) => held,
-                    Worth::Expired(_) | Worth::Nothing(_) => return ShadowOutcome::Lag,
+                    Worth::Expired(_) | Worth::TooOld(_) | Worth::Nothing(_) => {
+                        return ShadowOutcome::Lag;
+                    }
                     Worth::Distrusted => return ShadowOutcome::Unknown,
                 }
             }

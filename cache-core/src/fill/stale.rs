@@ -8,28 +8,22 @@
 use super::{Ask, Flown, Served, Tiers};
 use crate::flight::single::Follow;
 use crate::model::key::{Key, KeyHash};
-use crate::model::position::Position;
 
 impl<V: Send + Sync + 'static> Tiers<V> {
     /// An entry that may be served though it has expired.
-    pub(crate) fn look_stale(
-        &self,
-        hash: KeyHash,
-        key: &[u8],
-        at_least: Position,
-    ) -> Option<Served<V>> {
+    pub(crate) fn look_stale(&self, hash: KeyHash, key: &[u8], ask: &Ask) -> Option<Served<V>> {
         let now = self.domain.clock().now();
         if self.policy.lifetime.stale_ttl.is_zero() || !self.domain.trust().holds(now) {
             return None;
         }
         let look = self.l1.look_stale(hash, key, self.domain.fence(), now);
-        self.admit(look, at_least, now)
+        self.admit(look, ask, now)
     }
 
     /// The same, and from here on it is served for a while without another load: a source
     /// that is slow, or has just failed, is left alone.
     pub(crate) fn hold_over(&self, key: Key<'_>, ask: &Ask) -> Option<Served<V>> {
-        let served = self.look_stale(self.space.hash(key), key.bytes(), ask.at_least)?;
+        let served = self.look_stale(self.space.hash(key), key.bytes(), ask)?;
         let until = self.domain.clock().now().after(self.policy.load_backoff);
         served.held.hold_over(until);
         Some(served)

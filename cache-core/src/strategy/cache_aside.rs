@@ -49,8 +49,10 @@ pub struct FillTicket<V: Send + Sync + 'static> {
 impl<V: Send + Sync + 'static> Tiers<V> {
     /// Looks a key up in both tiers.
     pub(crate) async fn get(self: &Arc<Self>, key: Key<'_>, ask: &Ask) -> Lookup<V> {
-        let lookup = match self.look(self.space.hash(key), key.bytes(), ask.at_least) {
+        let lookup = match self.look(self.space.hash(key), key.bytes(), ask) {
             Some(served) => served.into(),
+            // As in `get_or_load`.
+            None if ask.max_staleness.is_some() => self.get_alone(self.attempt(key), ask).await,
             None => self.get_slowly(key, ask).await,
         };
         let (tier, answer) = match &lookup {
@@ -91,6 +93,15 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         }
     }
 
+    async fn get_alone(self: &Arc<Self>, attempt: Attempt, ask: &Ask) -> Lookup<V> {
+        match self.probe(&attempt, ask, || {}).await {
+            Probe::Found(served) => served.into(),
+            Probe::Granted(grant) => self.miss(attempt, Some(grant), None, Duration::ZERO),
+            Probe::Busy(remaining) => self.miss(attempt, None, None, remaining),
+            Probe::NoLease => self.miss(attempt, None, None, Duration::ZERO),
+        }
+    }
+
     async fn get_leading(
         self: &Arc<Self>,
         attempt: Attempt,
@@ -98,7 +109,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         lead: Lead<Flown<V>>,
     ) -> Lookup<V> {
         // L1 again, see `lead` in fill/load.rs.
-        if let Some(served) = self.look(attempt.hash, &attempt.key, ask.at_least) {
+        if let Some(served) = self.look(attempt.hash, &attempt.key, ask) {
             lead.finish(Ok(served.clone()));
             return served.into();
         }
@@ -190,7 +201,7 @@ impl<V: Send + Sync + 'static> FillTicket<V> {
     /// A value that has only expired, for a caller whose own load is slow or fails.
     pub fn stale(&self) -> Option<Hit<V>> {
         let Attempt { hash, key, .. } = &self.attempt;
-        let served = self.tiers.look_stale(*hash, key, Position::ZERO)?;
+        let served = self.tiers.look_stale(*hash, key, &Ask::default())?;
         Hit::of(served)
     }
 

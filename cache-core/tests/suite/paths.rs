@@ -293,10 +293,7 @@ async fn a_reader_may_ask_for_its_own_write() {
     let (_one, cache) = member(&fleet).await;
     let source = Source::of(1);
     get(&cache, "k", &source).await;
-    let ask = Ask {
-        at_least: Position::new(0, 5, 0),
-        wait: None,
-    };
+    let ask = Ask::at_least(Position::new(0, 5, 0));
     let lookup = cache.get_with("k", &ask).await.expect("a key");
     assert!(
         matches!(lookup, Lookup::Miss(_)),
