@@ -118,7 +118,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     /// Looks many keys up at once, at most [`batch::BATCH_MAX`]; the answers come in their order.
-    /// A key that is given twice has its ticket at its first place.
+    /// A key that is given twice has its ticket at its first place, and one that others
+    /// load already is a miss without a lease at once.
     ///
     /// # Errors
     /// [`crate::Kind::Invalid`] for a key outside its limits, or too many of them.
@@ -130,7 +131,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// The values of many keys, at most [`batch::BATCH_MAX`], in their order. Those that no tier
     /// has are loaded by one call of `load`, which answers in the order of what is wanted,
     /// an absence where there is nothing. What others already load, it is not asked for,
-    /// unless that comes to nothing; then it is called once more.
+    /// unless that comes to nothing; then it is called again for those keys.
     ///
     /// # Errors
     /// [`crate::Kind::Invalid`] for a key outside its limits, or too many of them. What
@@ -201,7 +202,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     /// Invalidates many keys everywhere, at most [`batch::BATCH_MAX`], as [`Cache::invalidate`]
-    /// does one: in one round trip of L2, and one message. Returns whether L2 has all of
+    /// does one: in one round trip of L2, and few messages. Returns whether L2 has all of
     /// them already.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ pub enum Kind {
     UnknownCache,
     /// Too many loads run or wait already; the source is protected.
     Overloaded,
-    /// The loader failed too often in a row, and is left alone for a moment.
+    /// The loader failed for many keys in a row, and is left alone for a moment.
     SourceDown,
     /// The loader did not answer within its time.
     LoadTimeout,

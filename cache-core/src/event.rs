@@ -204,7 +204,7 @@ pub enum LoadOutcome {
     Timeout,
     /// It was not begun: too many run or wait.
     Shed,
-    /// It was not begun: the source failed too often in a row.
+    /// It was not begun: the source failed for many keys in a row.
     Refused,
 }
 

@@ -77,9 +77,9 @@ pub struct Policy {
     pub loads_ramp: Duration,
     /// How long a load may queue for its turn: 1 s.
     pub load_queue: Duration,
-    /// After how many loads in a row that failed or took too long the source is left alone:
-    /// 10. Zero for never.
-    pub breaker_failures: u32,
+    /// The source is left alone after the loads of so many different keys failed or took too
+    /// long, and none was answered in between: 10. Zero for never.
+    pub breaker_keys: usize,
     /// How long it is left alone until one load tries again: 1 s.
     pub breaker_pause: Duration,
     /// Whether values are loaded anew before they expire: not unless asked for, since it
@@ -98,6 +98,9 @@ pub struct Policy {
     /// source in the background: 0. Each costs a load.
     pub shadow_per_million: u32,
 }
+
+/// Whether something holds, and what it is.
+type Rule = (bool, &'static str);
 
 impl Refresh {
     fn is_sound(&self) -> bool {
@@ -133,7 +136,7 @@ impl Policy {
             loads_max: 64,
             loads_ramp: Duration::from_millis(750),
             load_queue: Duration::from_secs(1),
-            breaker_failures: 10,
+            breaker_keys: 10,
             breaker_pause: Duration::from_secs(1),
             refresh: None,
             write_timeout: Duration::from_secs(5),
@@ -154,12 +157,27 @@ impl Policy {
     /// # Errors
     /// [`Kind::Invalid`] with every contradiction.
     pub fn check(&self) -> Result<(), Error> {
+        let rules = self.of_values().into_iter().chain(self.of_loads());
+        let broken: Vec<_> = rules
+            .filter(|(holds, _)| !holds)
+            .map(|(_, rule)| rule)
+            .collect();
+        if broken.is_empty() {
+            return Ok(());
+        }
+        Err(
+            Error::new(Kind::Invalid, "reading a policy", self.name.as_str())
+                .hint(broken.join("; ")),
+        )
+    }
+
+    /// The rules for what is kept, and whether each holds.
+    fn of_values(&self) -> [Rule; 4] {
         let lifetime = &self.lifetime;
-        let day = Duration::from_secs(24 * 3600);
         let fresh = lifetime.ttl.max(lifetime.negative_ttl).max(lifetime.l1_ttl);
         let longest = fresh.max(lifetime.stale_ttl);
         let shortest = lifetime.ttl.min(lifetime.l1_ttl);
-        let rules = [
+        [
             (
                 shortest >= Duration::from_millis(1),
                 "a ttl is at least 1 ms",
@@ -173,6 +191,14 @@ impl Policy {
                 (1..=VALUE_BYTES_MAX).contains(&self.value_bytes_max),
                 "the largest value is between 1 byte and 8 MiB",
             ),
+        ]
+    }
+
+    /// The rules for loads and writes, and whether each holds.
+    fn of_loads(&self) -> [Rule; 9] {
+        let second = Duration::from_secs(1);
+        let day = 24 * 3600 * second;
+        [
             (
                 (1..=100_000).contains(&self.loads_max),
                 "1 to 100000 loads may run at once",
@@ -184,6 +210,10 @@ impl Policy {
             (
                 self.load_timeout >= Duration::from_millis(1) && self.load_timeout <= day,
                 "a load takes between 1 ms and a day",
+            ),
+            (
+                self.breaker_keys <= 1_000 && self.breaker_pause <= 60 * second,
+                "a source is left alone after at most 1000 keys, for at most a minute",
             ),
             (
                 self.refresh.is_none_or(|refresh| refresh.is_sound()),
@@ -207,19 +237,7 @@ impl Policy {
                 self.lease < crate::tier::MARK_KEEP,
                 "a lease ends before L2 forgets its mark (10 min)",
             ),
-        ];
-        let broken: Vec<_> = rules
-            .iter()
-            .filter(|(holds, _)| !holds)
-            .map(|(_, rule)| *rule)
-            .collect();
-        if broken.is_empty() {
-            return Ok(());
-        }
-        Err(
-            Error::new(Kind::Invalid, "reading a policy", self.name.as_str())
-                .hint(broken.join("; ")),
-        )
+        ]
     }
 }
 

@@ -133,7 +133,7 @@ impl Families {
         let help = "Loads that may run at once: few after quiet times, more while callers wait";
         registry.add("load_turns", help, load_turns.clone());
         let breaker_open = Family::default();
-        let help = "1 while the source is left alone because it failed too often in a row";
+        let help = "1 while the source is left alone because it failed for many keys in a row";
         registry.add("breaker_open", help, breaker_open.clone());
         Self {
             gets: registry.family("gets", "Reads, by the tier that answered and the result"),

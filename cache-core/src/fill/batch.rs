@@ -3,8 +3,8 @@
 //! together.
 //!
 //! A batch is loaded when every key of it has come to load, is answered, or waits for
-//! another's load: nobody waits for a key that is loaded elsewhere. A key that waited in
-//! vain is loaded later, by itself.
+//! another's load: nobody waits for a key that is loaded elsewhere. Keys that waited in
+//! vain are loaded later, and gathered for a moment first: they come one after the other.
 
 use crate::error::Error;
 use crate::source::{Loaded, Wanted};
@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// One key that is to be loaded, and where its value is waited for.
@@ -22,8 +23,17 @@ pub struct Order<V> {
     pub answer: oneshot::Sender<Result<Loaded<V>, Error>>,
 }
 
-/// What is done with the orders of a batch: it must not wait.
-pub type Place<V> = Box<dyn Fn(Vec<Order<V>>) + Send + Sync>;
+/// What is done with a batch that is to be loaded: it must not wait.
+pub type Place<V> = Box<dyn Fn(Ready<V>) + Send + Sync>;
+
+/// How long a late key waits for others like it.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// A batch that is to be loaded.
+pub struct Ready<V> {
+    batch: Arc<Batch<V>>,
+    is_late: bool,
+}
 
 /// The keys of one call that may have to be loaded.
 struct Batch<V> {
@@ -34,7 +44,9 @@ struct Batch<V> {
 struct Orders<V> {
     /// The keys of which nobody knows yet whether they must be loaded.
     open: usize,
-    taken: Vec<Order<V>>,
+    given: Vec<Order<V>>,
+    /// Whether somebody has been told to take them.
+    is_placed: bool,
 }
 
 /// One key's part in a batch. Dropped, it holds up the others no more.
@@ -49,7 +61,8 @@ struct Part<V> {
 pub fn slots<V>(count: usize, place: Place<V>) -> Vec<Slot<V>> {
     let orders = Orders {
         open: count,
-        taken: Vec::new(),
+        given: Vec::new(),
+        is_placed: false,
     };
     let batch = Arc::new(Batch {
         orders: Mutex::new(orders),
@@ -83,16 +96,38 @@ impl<V: Send> Slot<V> {
 impl<V> Part<V> {
     fn settle(&self, order: Option<Order<V>>) {
         let mut orders = self.batch.orders.lock();
-        if !self.settled.swap(true, Ordering::Relaxed) {
+        let is_late = self.settled.swap(true, Ordering::Relaxed);
+        if !is_late {
             orders.open -= 1;
         }
-        orders.taken.extend(order);
-        if orders.open > 0 || orders.taken.is_empty() {
+        orders.given.extend(order);
+        if orders.open > 0 || orders.given.is_empty() || orders.is_placed {
             return;
         }
-        let taken = std::mem::take(&mut orders.taken);
+        orders.is_placed = true;
         drop(orders);
-        (self.batch.place)(taken);
+        (self.batch.place)(Ready {
+            batch: self.batch.clone(),
+            is_late,
+        });
+    }
+}
+
+impl<V> Ready<V> {
+    /// What is to be loaded.
+    pub async fn take(self) -> Vec<Order<V>> {
+        if self.is_late {
+            tokio::time::sleep(GATHER).await;
+        }
+        let mut orders = self.batch.orders.lock();
+        orders.is_placed = false;
+        std::mem::take(&mut orders.given)
+    }
+}
+
+impl<V> fmt::Debug for Ready<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ready").finish_non_exhaustive()
     }
 }
 

@@ -24,7 +24,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let flown = match self.look(self.space.hash(key), key.bytes(), ask) {
             Some(served) => {
                 if served.age == Age::Due {
-                    self.refresh(self.attempt(key), &served, load);
+                    self.refresh(|| self.attempt(key), &served, load);
                 } else if served.age == Age::Fresh && self.sample.draws() {
                     self.compare(self.attempt(key), &served, load);
                 }
@@ -115,7 +115,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let grant = match self.probe(&attempt, ask, load.step_aside()).await {
             Probe::Found(served) => {
                 if served.age == Age::Due {
-                    self.refresh(attempt, &served, load);
+                    self.refresh(|| attempt, &served, load);
                 } else if self.sample.draws() {
                     self.compare(attempt, &served, load);
                 }

@@ -2,18 +2,18 @@
 //! that nobody waits for it.
 //!
 //! When, is drawn for each copy of an entry: at a share of its lifetime, or earlier, the
-//! longer its loads take, so that processes rarely begin together (XFetch: Vattani,
-//! Chierichetti and Lowenstein, VLDB 2015). Only a read begins it, so what nobody asks
-//! for expires. One process loads, under a lease over the value, which is served all the
-//! while; an invalidation ends either.
+//! longer its loads take, so that those are over in time (XFetch: Vattani, Chierichetti
+//! and Lowenstein, VLDB 2015). Only a read begins it, so what nobody asks for expires.
+//! One process loads, under a lease over the value, which is served all the while; an
+//! invalidation ends either.
 
 use super::probe::{Leasing, Worth};
 use super::run::Load;
 use super::{Ask, Attempt, Served, Tiers};
 use crate::event::{Event, RefreshOutcome};
 use crate::model::entry::Entry;
+use crate::model::position::Position;
 use crate::tier::Seen;
-use crate::tier::l1::Age;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,6 +21,9 @@ use std::time::Duration;
 /// The share of a new measurement in the running mean of how long loads take, as TCP
 /// smooths its round trips (RFC 6298).
 const SMOOTHING: u32 = 8;
+/// How long a copy is left alone for which there was no room in the budget: hits of due
+/// entries must stay cheap.
+const NO_ROOM: Duration = Duration::from_millis(100);
 
 impl<V: Send + Sync + 'static> Tiers<V> {
     /// How long from `now` until an entry is due, if its policy refreshes it.
@@ -48,22 +51,27 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     }
 
     /// Loads anew what was just served, in the background, unless somebody does already
-    /// or the budget is used up.
-    pub(crate) fn refresh(self: &Arc<Self>, attempt: Attempt, served: &Served<V>, load: Load<V>) {
-        load.step_aside()();
-        let held = served.held.clone();
-        if !held.claim_refresh() {
+    /// or the budget is used up. Whoever cannot, does not try again with this copy for a
+    /// while; so it does if what it tried comes to nothing.
+    pub(crate) fn refresh(
+        self: &Arc<Self>,
+        attempt: impl FnOnce() -> Attempt,
+        served: &Served<V>,
+        load: Load<V>,
+    ) {
+        let now = self.domain.clock().now();
+        let off = now.after(self.policy.load_backoff);
+        if !served.held.claim_refresh(now, off) {
             return;
         }
-        let now = self.domain.clock().now();
-        let turn = match self.refreshes.take(now) {
-            Some(turn) if !self.loads.is_busy() => turn,
-            _ => {
-                held.give_refresh_back();
-                return self.refreshed(RefreshOutcome::Skipped);
-            }
+        load.step_aside()();
+        let held = served.held.clone();
+        let room = !self.loads.is_busy();
+        let Some(turn) = room.then(|| self.refreshes.take(now)).flatten() else {
+            held.put_refresh_off(now.after(NO_ROOM));
+            return self.refreshed(RefreshOutcome::Skipped);
         };
-        let tiers = self.clone();
+        let (tiers, attempt) = (self.clone(), attempt());
         self.domain.run(async move {
             let _turn = turn;
             let outcome = tiers.load_anew(&attempt, &held.entry, load).await;
@@ -83,11 +91,14 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let Ok(reading) = self.domain.remote().read(&attempt.address).await else {
             return RefreshOutcome::Failed;
         };
-        if let Worth::Good(held) = self.examine(attempt, &ask, reading).await
-            && held.age(self.domain.clock().now()) == Age::Fresh
-        {
-            self.keep(attempt, &held);
-            return RefreshOutcome::Elsewhere;
+        match self.examine(attempt, &ask, reading).await {
+            Worth::Good(held) if of(&held.entry) != of(entry) => {
+                self.keep(attempt, &held);
+                return RefreshOutcome::Elsewhere;
+            }
+            // A lease in such a bucket could let a value in that its mending would refuse.
+            Worth::Distrusted => return RefreshOutcome::Failed,
+            _ => {}
         }
         let grant = match self.lease(attempt, Seen::Expired(entry.as_of)).await {
             Leasing::Granted(grant) => grant,
@@ -109,4 +120,9 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             outcome,
         });
     }
+}
+
+/// What tells two copies of a key's entry apart.
+fn of<V>(entry: &Entry<V>) -> (Position, u64) {
+    (entry.as_of, entry.stored_ms)
 }

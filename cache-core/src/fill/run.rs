@@ -6,6 +6,7 @@ use super::{Ask, Attempt, Tiers};
 use crate::error::{Error, Kind};
 use crate::event::{Event, LoadOutcome};
 use crate::flight::breaker::{Admission, Turned};
+use crate::model::key::{Key, KeyHash};
 use crate::source::{Cause, Loaded, Wanted};
 use futures_util::future::BoxFuture;
 use std::fmt;
@@ -52,7 +53,11 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let at_least = ask.at_least.max(self.reach(attempt, grant));
         let wanted = Wanted::new(attempt.key.clone(), at_least, ask.is_strict());
         match load {
-            Load::Alone(load) => self.bounded(|| load(wanted), |loaded| loaded.value.is_some()),
+            Load::Alone(load) => self.bounded(
+                attempt.hash,
+                || load(wanted),
+                |loaded| loaded.value.is_some(),
+            ),
             Load::Together(slot) => {
                 let loaded = slot.load(wanted).await;
                 return loaded.unwrap_or_else(|| Err(self.load_error(Kind::LoadPanicked)));
@@ -65,8 +70,10 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     pub(crate) async fn run_batch(&self, orders: Vec<Order<V>>, load: LoadMany<V>) {
         let split = |order: Order<V>| (order.wanted, order.answer);
         let (wanted, answers): (Vec<_>, Vec<_>) = orders.into_iter().map(split).unzip();
+        let first = wanted.first().and_then(|wanted| Key::new(&wanted.key).ok());
+        let hash = first.map_or(KeyHash(0), |key| self.space.hash(key));
         let some = |all: &Vec<Loaded<V>>| all.iter().any(|loaded| loaded.value.is_some());
-        let loaded = self.bounded(|| load(wanted), some).await;
+        let loaded = self.bounded(hash, move || load(wanted), some).await;
         let loaded = loaded.and_then(|all| match all.len() == answers.len() {
             true => Ok(all),
             false => Err(self.load_error(Kind::LoadFailed).hint(format!(
@@ -89,7 +96,8 @@ impl<V: Send + Sync + 'static> Tiers<V> {
 
     async fn bounded<T: Send + 'static>(
         &self,
-        load: impl FnOnce() -> BoxFuture<'static, Result<T, Cause>>,
+        key: KeyHash,
+        load: impl FnOnce() -> BoxFuture<'static, Result<T, Cause>> + Send + 'static,
         is_found: impl Fn(&T) -> bool,
     ) -> Result<T, Error> {
         let clock = self.domain.clock();
@@ -100,15 +108,15 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         };
         let began = clock.now();
         // After the queue: what waits in it when the source goes down is refused at once.
-        if let Admission::Refused(pause) = self.breaker.admit(began) {
+        if let Admission::Refused(pause) = self.breaker.admit(key, began) {
             self.loaded(LoadOutcome::Refused, Duration::ZERO);
-            let failures = self.policy.breaker_failures;
+            let keys = self.policy.breaker_keys;
             return Err(self.load_error(Kind::SourceDown).hint(format!(
-                "{failures} loads in a row failed; the next one tries in {pause:?}"
+                "loads of {keys} keys in a row failed; one tries again in {pause:?}"
             )));
         }
         // On a task of its own, so that a panic stays there.
-        let running = AbortOnDropHandle::new(tokio::spawn(load()));
+        let running = AbortOnDropHandle::new(tokio::spawn(async move { load().await }));
         let result = match tokio::time::timeout(self.policy.load_timeout, running).await {
             Err(_) => Err(self.load_error(Kind::LoadTimeout)),
             Ok(Err(_)) => Err(self.load_error(Kind::LoadPanicked)),
@@ -128,7 +136,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                 self.measured(took);
                 self.breaker.succeeded()
             }
-            Err(_) => self.breaker.failed(clock.now()),
+            Err(_) => self.breaker.failed(key, began, clock.now()),
         };
         if let Some(turned) = turned {
             self.turned(turned, &result);
@@ -142,11 +150,11 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             cache: self.id,
             open,
         });
-        let (failures, pause) = (self.policy.breaker_failures, self.policy.breaker_pause);
+        let (keys, pause) = (self.policy.breaker_keys, self.policy.breaker_pause);
         match result {
             Err(last) => tracing::error!(
-                %cache, failures, ?pause, error = %last,
-                "loads failed in a row; the source is left alone"
+                %cache, keys, ?pause, error = %last,
+                "the loads of so many keys in a row failed; the source is left alone"
             ),
             Ok(_) => tracing::info!(%cache, "the source answers again"),
         }

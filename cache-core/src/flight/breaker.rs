@@ -1,33 +1,40 @@
-//! A circuit breaker before the source (Nygard, "Release It!"): after so many failures in
-//! a row nothing is asked for a while, and then one load tries.
+//! A circuit breaker before the source (Nygard, "Release It!"): after the loads of so many
+//! different keys have failed, and none was answered in between, nothing is asked for a
+//! while, and then one load tries.
 //!
-//! In a row, and not a share of all: a healthy source answers some keys in between,
-//! whatever is wrong with others, and a share needs a window that is too long at night and
-//! too short at noon.
+//! Different keys, because one that always fails, and is asked for more often than all
+//! that do not, is no reason to leave the source alone. In a row, and not a share of all:
+//! a share needs a window that is too long at night and too short at noon.
 
 use crate::clock::Tick;
+use crate::model::key::KeyHash;
 use parking_lot::Mutex;
 use std::time::Duration;
 
 /// Whether the source is asked.
 #[derive(Debug)]
 pub struct Breaker {
-    /// The failures in a row that open it; 0 for never.
-    failures_max: u32,
+    /// The different keys whose failures open it; 0 for never.
+    keys_max: usize,
     pause: Duration,
     state: Mutex<State>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum State {
-    Closed {
-        failures: u32,
-    },
+    /// The keys that have failed since the last answer.
+    Closed(Vec<KeyHash>),
+    Open(Open),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    since: Tick,
     /// Until then nothing is asked; from then on, one load tries. If nobody hears what
     /// became of it, another tries a pause later.
-    Open {
-        until: Tick,
-    },
+    until: Tick,
+    /// Whose load tried last: another key comes first, for a pause.
+    tried: Option<KeyHash>,
 }
 
 /// Whether a load may begin.
@@ -50,53 +57,70 @@ pub enum Turned {
 
 impl Breaker {
     /// A closed one.
-    pub fn new(failures_max: u32, pause: Duration) -> Self {
+    pub fn new(keys_max: usize, pause: Duration) -> Self {
         Self {
-            failures_max,
+            keys_max,
             pause,
-            state: Mutex::new(State::Closed { failures: 0 }),
+            state: Mutex::new(State::Closed(Vec::new())),
         }
     }
 
-    /// Asks whether a load may begin.
-    pub fn admit(&self, now: Tick) -> Admission {
+    /// Asks whether a load of a key may begin.
+    pub fn admit(&self, key: KeyHash, now: Tick) -> Admission {
         let mut state = self.state.lock();
-        match *state {
-            State::Closed { .. } => Admission::Begin,
-            State::Open { until } if until <= now => {
-                let until = now.after(self.pause);
-                *state = State::Open { until };
-                Admission::Begin
-            }
-            State::Open { until } => Admission::Refused(until.since(now)),
+        let State::Open(open) = &mut *state else {
+            return Admission::Begin;
+        };
+        let from = match open.tried == Some(key) {
+            true => open.until.after(self.pause),
+            false => open.until,
+        };
+        if now < from {
+            return Admission::Refused(from.since(now));
         }
+        (open.until, open.tried) = (now.after(self.pause), Some(key));
+        Admission::Begin
     }
 
     /// A load was answered.
     pub fn succeeded(&self) -> Option<Turned> {
-        let before = std::mem::replace(&mut *self.state.lock(), State::Closed { failures: 0 });
-        matches!(before, State::Open { .. }).then_some(Turned::Closed)
+        let mut state = self.state.lock();
+        match &mut *state {
+            State::Closed(failing) => {
+                failing.clear();
+                None
+            }
+            State::Open(_) => {
+                *state = State::Closed(Vec::new());
+                Some(Turned::Closed)
+            }
+        }
     }
 
-    /// A load failed, or took too long.
-    pub fn failed(&self, now: Tick) -> Option<Turned> {
+    /// The load of a key that `began` then has failed, or took too long.
+    pub fn failed(&self, key: KeyHash, began: Tick, now: Tick) -> Option<Turned> {
         let mut state = self.state.lock();
         let until = now.after(self.pause);
-        match *state {
-            State::Closed { failures } => {
-                let failures = failures.saturating_add(1);
-                let opens = failures == self.failures_max;
-                *state = match opens {
-                    true => State::Open { until },
-                    false => State::Closed { failures },
-                };
-                opens.then_some(Turned::Opened)
+        match &mut *state {
+            State::Closed(failing) => {
+                if self.keys_max > 0 && !failing.contains(&key) {
+                    failing.push(key);
+                }
+                if failing.len() < self.keys_max.max(1) {
+                    return None;
+                }
+                *state = State::Open(Open {
+                    since: now,
+                    until,
+                    tried: None,
+                });
+                Some(Turned::Opened)
             }
-            // One that began before it opened, or the one that tried.
-            State::Open { until: before } => {
-                *state = State::Open {
-                    until: until.max(before),
-                };
+            // What began before says nothing new, and what tried has failed.
+            State::Open(open) => {
+                if began >= open.since {
+                    open.until = until.max(open.until);
+                }
                 None
             }
         }

@@ -86,9 +86,9 @@ impl Bulkhead {
         next
     }
 
-    /// Whether half of all turns are in use.
+    /// Whether half of the open turns are in use.
     pub fn is_busy(&self) -> bool {
-        self.in_use() > self.most / 2
+        self.in_use() > self.open.load(Ordering::Relaxed) / 2
     }
 
     /// Right but for steps and turns that happen at this moment.

@@ -21,8 +21,8 @@ use std::fmt;
 
 /// The parts, each under a lock of its own; a power of two, by the hash's low bits.
 const PARTS: usize = 64;
-/// The floors of one generation in one part. Between 16,384 and 32,768 are remembered in
-/// all: at 1,000 changes a second for 16 s or more, which is longer than a failover goes
+/// The floors of one generation in one part. Some 16,000 to 32,000 are remembered in all:
+/// at 1,000 changes a second for 16 s or more, which is longer than a failover goes
 /// unnoticed. Full, it takes 1 MB.
 const GENERATION: usize = 256;
 const _: () = assert!(PARTS.is_power_of_two());

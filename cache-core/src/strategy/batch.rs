@@ -3,13 +3,14 @@
 
 use super::cache_aside::{Hit, Lookup};
 use crate::error::{Error, Kind};
-use crate::fill::batch::slots;
+use crate::fill::batch::{Ready, slots};
 use crate::fill::run::{Load, LoadMany};
 use crate::fill::{Ask, Tiers};
 use crate::model::key::Key;
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The most keys in one call.
 pub const BATCH_MAX: usize = 4_096;
@@ -33,7 +34,12 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     /// Looks many keys up, all at once: the connections of L2 carry what is asked together
     /// in one round trip a node.
     pub(crate) async fn get_many(self: &Arc<Self>, keys: &[Key<'_>]) -> Vec<Lookup<V>> {
-        let ask = Ask::default();
+        // Whoever waited here would hold the tickets of its other keys meanwhile, and two
+        // calls could wait for each other.
+        let ask = Ask {
+            wait: Some(Duration::ZERO),
+            ..Ask::default()
+        };
         let mut first = HashMap::with_capacity(keys.len());
         for (at, key) in keys.iter().enumerate() {
             first.entry(key.bytes()).or_insert(at);
@@ -73,12 +79,12 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         load: LoadMany<V>,
     ) -> Answers<V> {
         let tiers = self.clone();
-        let place = Box::new(move |orders| {
+        let place = Box::new(move |ready: Ready<V>| {
             let (tiers, load) = (tiers.clone(), load.clone());
             let domain = tiers.domain.clone();
             // It goes on when the caller goes away: others may wait for its keys. And a
             // caller may go away where no runtime is.
-            domain.finish(async move { tiers.run_batch(orders, load).await });
+            domain.finish(async move { tiers.run_batch(ready.take().await, load).await });
         });
         let ask = Ask::default();
         let slots = slots(keys.len(), place);

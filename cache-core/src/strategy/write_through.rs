@@ -73,6 +73,14 @@ impl<V: Send + Sync + 'static> WriteThrough<V> {
     }
 }
 
+/// A quarantine that was asked for.
+struct Quarantine {
+    /// The token that it has if L2 took it.
+    sent: Token,
+    /// The token by which step 3 knows it, the same if L2 confirmed it.
+    token: Token,
+}
+
 impl<V: Send + Sync + 'static> Tiers<V> {
     async fn write_through(
         self: Arc<Self>,
@@ -81,16 +89,16 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         writer: Arc<dyn Writer<V>>,
     ) -> Result<Receipt, Error> {
         let remote = self.domain.remote();
-        let token = self.quarantine(&attempt).await;
+        let Quarantine { sent, token } = self.quarantine(&attempt).await;
         let written = self.run_writer(&attempt, value, writer).await;
         let receipt = match written {
             Ok(loaded) => self.settle(&attempt, token, loaded).await,
             Err(error) => {
                 if error.kind() == Kind::WriteFailed {
                     // Without an answer the quarantine ends by itself.
-                    let _ = remote.release(&attempt.address, token).await;
+                    let _ = remote.release(&attempt.address, sent).await;
                 } else {
-                    self.leave_in_doubt(&attempt).await;
+                    self.leave_in_doubt(&attempt, sent == token).await;
                 }
                 Err(error)
             }
@@ -108,24 +116,25 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         receipt
     }
 
-    /// Puts the key under quarantine; the token by which step 3 will know it.
+    /// Puts the key under quarantine.
     ///
-    /// If L2 did not confirm it, the token is a new one, which step 3 will not find. The
+    /// If L2 did not confirm it, step 3 gets a new token, which it will not find. The
     /// request may still be on its way:
     ///
     /// 1. the quarantine is sent, and L2 does not answer in time
     /// 2. this writer commits, and somebody else commits a newer value
     /// 3. the newer change is applied; then the quarantine arrives, as of that change
     /// 4. step 3 would store the older value over it
-    async fn quarantine(&self, attempt: &Attempt) -> Token {
+    async fn quarantine(&self, attempt: &Attempt) -> Quarantine {
         let draw = || Token(self.domain.random().next());
-        let token = draw();
+        let sent = draw();
         let span = self.policy.quarantine();
         let remote = self.domain.remote();
-        match remote.quarantine(&attempt.address, token, span).await {
-            Ok(true) => token,
+        let token = match remote.quarantine(&attempt.address, sent, span).await {
+            Ok(true) => sent,
             Ok(false) | Err(_) => draw(),
-        }
+        };
+        Quarantine { sent, token }
     }
 
     async fn run_writer(
@@ -218,10 +227,15 @@ impl<V: Send + Sync + 'static> Tiers<V> {
 
     /// The source may or may not have been written, or may be yet. L1s drop the key at
     /// once; L2 is under quarantine, and when that ends, the key is invalidated.
-    async fn leave_in_doubt(self: &Arc<Self>, attempt: &Attempt) {
+    async fn leave_in_doubt(self: &Arc<Self>, attempt: &Attempt, is_confirmed: bool) {
         let change = self.change(attempt);
-        let told = self.domain.tell_written(&change, Position::ZERO, None);
-        let _ = told.await;
+        if is_confirmed {
+            let told = self.domain.tell_written(&change, Position::ZERO, None);
+            let _ = told.await;
+        } else {
+            // Nothing hides what L2 holds.
+            let _ = self.domain.announce_whole(&change).await;
+        }
         let tiers = self.clone();
         self.domain.run(async move {
             tokio::time::sleep(tiers.policy.quarantine()).await;

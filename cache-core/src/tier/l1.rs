@@ -33,8 +33,9 @@ pub struct Held<V> {
     pub expires: Tick,
     /// When a read of it loads it anew.
     pub refresh_at: Tick,
-    /// 1 once a read has.
-    pub refreshing: AtomicU64,
+    /// No read does before then, in milliseconds since the clock's start: one does, or
+    /// has tried in vain.
+    pub refresh_off_ms: AtomicU64,
     /// Until when it may be served where nothing else is to be had.
     pub stale_until: Tick,
     /// Until when it is served though it has expired, in milliseconds of the clock: its
@@ -60,25 +61,34 @@ impl<V> Held<V> {
 
     /// It is served until then, and not longer than it may be.
     pub fn hold_over(&self, until: Tick) {
-        let until = until.min(self.stale_until).since_start();
-        self.held_over_ms
-            .fetch_max(until.as_millis() as u64, Ordering::Relaxed);
+        let until = millis(until.min(self.stale_until));
+        self.held_over_ms.fetch_max(until, Ordering::Relaxed);
     }
 
-    /// The right to load it anew, which one read gets.
-    pub fn claim_refresh(&self) -> bool {
-        self.refreshing.fetch_max(1, Ordering::Relaxed) == 0
+    /// The right to load it anew, which one read gets; `until` nobody else does.
+    pub fn claim_refresh(&self, now: Tick, until: Tick) -> bool {
+        let off = self.refresh_off_ms.load(Ordering::Relaxed);
+        // Of two at once, the second finds what the first has left.
+        off <= millis(now)
+            && self
+                .refresh_off_ms
+                .fetch_max(millis(until), Ordering::Relaxed)
+                == off
     }
 
-    /// Gives that right to the next read.
-    pub fn give_refresh_back(&self) {
-        self.refreshing.store(0, Ordering::Relaxed);
+    /// Nobody loads it anew until then.
+    pub fn put_refresh_off(&self, until: Tick) {
+        self.refresh_off_ms.store(millis(until), Ordering::Relaxed);
     }
 
     fn is_served(&self, now: Tick) -> bool {
         let held_over = || self.held_over_ms.load(Ordering::Relaxed);
         self.expires > now || now < Tick::at(Duration::from_millis(held_over()))
     }
+}
+
+fn millis(tick: Tick) -> u64 {
+    tick.since_start().as_millis() as u64
 }
 
 /// How old what is served is.

@@ -340,7 +340,7 @@ impl Process {
                 ticket,
                 expires: Tick::default().after(LONG),
                 refresh_at: Tick::default().after(LONG),
-                refreshing: AtomicU64::new(0),
+                refresh_off_ms: AtomicU64::new(0),
                 stale_until: Tick::default().after(LONG),
                 held_over_ms: AtomicU64::new(0),
                 tags_checked: AtomicU64::new(attempt.tag_changes),

@@ -258,6 +258,38 @@ async fn a_loader_that_answers_too_few_or_panics_stores_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn keys_that_waited_in_vain_are_loaded_together_too() {
+    let world = World::new().await;
+    let keys: Vec<_> = (0..20).map(|row| row.to_string()).collect();
+    let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+    // The other process takes all leases, and does not load.
+    let tickets = world.caches[1].get_many(&keys).await.expect("good keys");
+    let rows: Vec<_> = (0..20).collect();
+    assert_eq!(world.get(0, &keys).await, from(Tier::None, &rows));
+    assert_eq!(world.source.asked().len(), 1);
+    drop(tickets);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_callers_that_look_up_the_same_keys_hold_each_other_up_in_nothing() {
+    let world = World::new().await;
+    let [one, two] = &world.caches;
+    let began = tokio::time::Instant::now();
+    let (first, second) = tokio::join!(one.get_many(&["1", "2"]), two.get_many(&["2", "1"]));
+    assert!(
+        began.elapsed() < Duration::from_millis(10),
+        "{:?}",
+        began.elapsed()
+    );
+    let leases = |all: &[Lookup<u64>]| {
+        let leased = |one: &&Lookup<u64>| matches!(one, Lookup::Miss(ticket) if ticket.has_lease());
+        all.iter().filter(leased).count()
+    };
+    let (first, second) = (first.expect("good keys"), second.expect("good keys"));
+    assert_eq!(leases(&first) + leases(&second), 2, "one for each key");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_given_twice_is_loaded_once_and_has_one_ticket() {
     let world = World::new().await;
     let all = world.get(0, &["1", "2", "1"]).await;

@@ -5,6 +5,7 @@ use cache_core::bus::memory::MemoryBus;
 use cache_core::clock::{Clock, Tick};
 use cache_core::event::{CacheId, Event, Observer};
 use cache_core::flight::breaker::{Admission, Breaker, Turned};
+use cache_core::model::key::KeyHash;
 use cache_core::source::Cause;
 use cache_core::testkit::clock::RuntimeClock;
 use cache_core::testkit::fleet::{Fleet, until_trusted};
@@ -97,9 +98,10 @@ async fn a_source_that_is_down_is_asked_once_a_second_and_used_as_soon_as_it_is_
         assert_eq!(world.get(&row.to_string()).await, Err(expected), "{row}");
     }
     assert_eq!(world.loads(), 10);
-    for _ in 0..100 {
+    for row in 0..100 {
         pace(PAUSE / 10).await;
-        world.get("k").await.expect_err("it is down");
+        let key = row.to_string();
+        world.get(&key).await.expect_err("it is down");
     }
     assert!((9..=11).contains(&world.loads()), "in ten seconds");
     world.is_down.store(false, Ordering::SeqCst);
@@ -130,33 +132,64 @@ async fn expired_values_are_served_at_once_while_the_source_is_left_alone() {
 async fn one_key_that_always_fails_closes_no_other_out() {
     let world = World::new().await;
     for row in 0..100 {
-        assert_eq!(world.get("poisoned").await, Err(Kind::LoadFailed));
+        for _ in 0..20 {
+            assert_eq!(world.get("poisoned").await, Err(Kind::LoadFailed));
+        }
         assert_eq!(world.get(&row.to_string()).await, Ok(1));
     }
     assert_eq!(*world.turns.0.lock(), Vec::<bool>::new());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_key_that_always_fails_does_not_take_every_try() {
+    let world = World::new().await;
+    world.is_down.store(true, Ordering::SeqCst);
+    for row in 0..10 {
+        world.get(&row.to_string()).await.expect_err("it is down");
+    }
+    world.is_down.store(false, Ordering::SeqCst);
+    // The first that asks is always the one that fails.
+    for _ in 0..25 {
+        pace(PAUSE / 10).await;
+        world.get("poisoned").await.expect_err("it always fails");
+        if world.get("k").await == Ok(1) {
+            break;
+        }
+    }
+    assert_eq!(*world.turns.0.lock(), [true, false]);
+}
+
 #[test]
 fn one_load_tries_and_another_if_nobody_hears_of_it() {
     let at = |millis| Tick::at(Duration::from_millis(millis));
+    let [a, b, c] = [1, 2, 3].map(KeyHash);
     let breaker = Breaker::new(2, PAUSE);
-    assert_eq!(breaker.failed(at(0)), None);
-    assert_eq!(breaker.failed(at(0)), Some(Turned::Opened));
+    assert_eq!(breaker.failed(a, at(0), at(0)), None);
+    assert_eq!(breaker.failed(a, at(0), at(0)), None, "the same again");
+    assert_eq!(breaker.failed(b, at(0), at(1)), Some(Turned::Opened));
     let refused = Admission::Refused(Duration::from_millis(1));
-    assert_eq!(breaker.admit(at(999)), refused);
-    assert_eq!(breaker.admit(at(1_000)), Admission::Begin);
-    assert_eq!(breaker.admit(at(1_999)), refused, "one at a time");
-    assert_eq!(breaker.admit(at(2_000)), Admission::Begin);
-    // One that began long ago fails: the pause begins anew, and nothing is told.
-    assert_eq!(breaker.failed(at(2_500)), None);
-    assert_eq!(breaker.admit(at(3_499)), refused);
+    assert_eq!(breaker.admit(c, at(1_000)), refused);
+    assert_eq!(breaker.admit(c, at(1_001)), Admission::Begin);
+    assert_eq!(breaker.admit(a, at(2_000)), refused, "one at a time");
+    assert_eq!(breaker.admit(a, at(2_001)), Admission::Begin);
+    assert_eq!(breaker.admit(a, at(4_000)), refused, "others first");
+    assert_eq!(breaker.admit(a, at(4_001)), Admission::Begin);
+    // One that began before it opened says nothing new; the one that tried does.
+    assert_eq!(breaker.failed(c, at(0), at(4_500)), None);
+    assert_eq!(breaker.admit(b, at(5_000)), refused);
+    assert_eq!(breaker.failed(a, at(4_001), at(4_900)), None);
+    assert_eq!(breaker.admit(b, at(5_899)), refused);
     assert_eq!(breaker.succeeded(), Some(Turned::Closed));
-    assert_eq!(breaker.failed(at(3_500)), None, "it counts anew");
-    assert_eq!(breaker.admit(at(3_500)), Admission::Begin);
+    assert_eq!(
+        breaker.failed(a, at(5_900), at(5_900)),
+        None,
+        "it counts anew"
+    );
+    assert_eq!(breaker.admit(a, at(5_900)), Admission::Begin);
 
     let never = Breaker::new(0, PAUSE);
-    for _ in 0..100 {
-        assert_eq!(never.failed(at(0)), None);
+    for key in 0..100 {
+        assert_eq!(never.failed(KeyHash(key), at(0), at(0)), None);
     }
-    assert_eq!(never.admit(at(0)), Admission::Begin);
+    assert_eq!(never.admit(a, at(0)), Admission::Begin);
 }

@@ -28,6 +28,7 @@ fn policy(refresh: Option<Refresh>) -> Policy {
     policy.lifetime.ttl = TTL;
     policy.lifetime.l1_ttl = TTL;
     policy.lifetime.stale_ttl = Duration::ZERO;
+    policy.loads_ramp = Duration::ZERO;
     policy.refresh = refresh;
     policy
 }
@@ -37,14 +38,16 @@ struct World {
     row: Arc<AtomicU64>,
     loads: Arc<AtomicU64>,
     caches: Vec<Cache<u64>>,
-    _domains: Vec<Arc<Domain>>,
+    load: Duration,
+    remote: Arc<MemoryRemote>,
+    domains: Vec<Arc<Domain>>,
 }
 
 impl World {
     async fn new(processes: usize, refresh: Option<Refresh>) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(RuntimeClock::default());
         let remote = Arc::new(MemoryRemote::new(clock.clone()));
-        let fleet = Fleet::over(remote, Arc::new(MemoryBus::new()), clock);
+        let fleet = Fleet::over(remote.clone(), Arc::new(MemoryBus::new()), clock);
         let (mut caches, mut domains) = (Vec::new(), Vec::new());
         for _ in 0..processes {
             let domain = fleet.join(Role::Member).await.expect("the bus is there");
@@ -57,17 +60,20 @@ impl World {
             row: Arc::new(AtomicU64::new(1)),
             loads: Arc::default(),
             caches,
-            _domains: domains,
+            load: LOAD,
+            remote,
+            domains,
         }
     }
 
     /// Reads a key; the row, and whether it came from the source.
     async fn get(&self, process: usize, key: &str) -> (u64, bool) {
         let (row, loads) = (self.row.clone(), self.loads.clone());
+        let takes = self.load;
         let load = async move |_| {
             loads.fetch_add(1, Ordering::SeqCst);
             let row = row.load(Ordering::SeqCst);
-            pace(LOAD).await;
+            pace(takes).await;
             Ok::<_, Cause>(Some(row))
         };
         let hit = self.caches[process].get_or_load(key, load).await;
@@ -101,14 +107,14 @@ async fn a_minute(world: &World) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn far_fewer_reads_wait_and_the_source_pays_within_its_budget() {
+async fn fewer_reads_wait_and_the_source_pays_within_its_budget() {
     let plain = World::new(1, None).await;
     let ahead = World::new(1, Some(Refresh::default())).await;
     let (before, after) = (a_minute(&plain).await, a_minute(&ahead).await);
     let (loads, more) = (plain.loads(), ahead.loads());
     println!("of 12000 reads, {before} waited for a load, and {after} with refresh-ahead");
     println!("{loads} loads, and {more} with refresh-ahead");
-    assert!(after * 4 < before * 3, "{after} of {before}");
+    assert!(after * 2 < before, "{after} of {before}");
     assert!(more < loads * 3 / 2, "{more} instead of {loads}");
 }
 
@@ -138,7 +144,7 @@ async fn what_nobody_asks_for_is_left_to_expire() {
 #[tokio::test(start_paused = true)]
 async fn no_more_is_loaded_ahead_than_the_budget_allows() {
     let refresh = Refresh {
-        at_once: 4,
+        at_once: 100,
         per_second: 5,
         ..Refresh::default()
     };
@@ -152,7 +158,88 @@ async fn no_more_is_loaded_ahead_than_the_budget_allows() {
         assert!(!world.get(0, key).await.1, "{key} is gone");
     }
     pace(LOAD * 2).await;
-    assert!((1..=5).contains(&(world.loads() - before)));
+    assert_eq!(world.loads() - before, 5);
+}
+
+/// How many of the reads of 30 keys, ten a second each, wait in two minutes for a load that
+/// takes three seconds of a life of ten.
+async fn waits_for_slow_loads(beta: f64) -> u64 {
+    let refresh = Refresh {
+        beta,
+        at_once: 100,
+        per_second: 1_000,
+        ..Refresh::default()
+    };
+    let mut world = World::new(1, Some(refresh)).await;
+    world.load = 3 * LOAD * 20;
+    let keys: Vec<_> = (0..30).map(|key| format!("user:{key}")).collect();
+    let reads = keys.iter().map(|key| async {
+        let (began, mut waited) = (tokio::time::Instant::now(), 0);
+        while began.elapsed() < 12 * TTL {
+            waited += u64::from(world.get(0, key).await.1);
+            pace(Duration::from_millis(100)).await;
+        }
+        waited
+    });
+    join_all(reads).await.into_iter().sum()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_slow_to_load_is_begun_earlier() {
+    // By the share alone a load begins 2 s before the end, or a little more, and is late.
+    let (share, drawn) = (
+        waits_for_slow_loads(0.0).await,
+        waits_for_slow_loads(2.0).await,
+    );
+    println!("{share} reads wait at the share alone, and {drawn} with XFetch");
+    assert!(share > 100, "{share}");
+    assert!(drawn * 10 < share * 9, "{drawn} of {share}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_failed_is_tried_again_before_the_end() {
+    let world = World::new(1, Some(Refresh::default())).await;
+    let mut policy = policy(Some(Refresh::default()));
+    policy.lifetime.jitter = 0.0;
+    policy.load_backoff = Duration::from_millis(500);
+    let cache: Cache<u64> =
+        Cache::open(&world.domains[0], policy, Bincode::default()).expect("a policy");
+    let loads = Arc::new(AtomicU64::new(0));
+    let get = async || {
+        let loads = loads.clone();
+        let load = async move |_| match loads.fetch_add(1, Ordering::SeqCst) {
+            1 => Err(Cause::from("the source is away")),
+            _ => Ok(Some(1)),
+        };
+        cache
+            .get_or_load("k", load)
+            .await
+            .expect("a value is at hand")
+    };
+    get().await;
+    pace(TTL * 85 / 100).await;
+    for _ in 0..10 {
+        get().await;
+        pace(Duration::from_millis(100)).await;
+    }
+    assert_eq!(
+        loads.load(Ordering::SeqCst),
+        3,
+        "once more, and no more then"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_loaded_ahead_into_a_bucket_that_lost_writes() {
+    let world = World::new(1, Some(Refresh::default())).await;
+    let before = world.remote.image();
+    world.caches[0].invalidate("k").await.expect("L2 is there");
+    world.get(0, "k").await;
+    pace(TTL * 9 / 10).await;
+    world.remote.go_back_to(&before);
+    assert!(!world.get(0, "k").await.1, "it is in L1");
+    pace(LOAD / 2).await;
+    assert_eq!(world.loads(), 1, "no refresh before the bucket is mended");
 }
 
 #[tokio::test(start_paused = true)]

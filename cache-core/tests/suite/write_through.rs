@@ -297,3 +297,23 @@ async fn a_quarantine_that_came_after_its_commit_is_not_believed() {
     let answer = cache.get("k").await.expect("a good key");
     assert!(matches!(answer, Lookup::Miss(_)), "{answer:?}");
 }
+
+#[tokio::test]
+async fn an_uncertain_write_without_its_quarantine_is_hidden_at_once() {
+    let fleet = Fleet::in_memory();
+    let remote = Arc::new(TroubledRemote::new(fleet.clock.clone()));
+    let fleet = Fleet::over(remote.clone(), fleet.bus, fleet.clock);
+    let (_domain, cache) = member(&fleet).await;
+    let load = async |_| Ok::<_, Cause>(Some(1));
+    cache
+        .get_or_load("k", load)
+        .await
+        .expect("the source answers");
+    remote.delays_quarantine.store(true, Ordering::Relaxed);
+    let through = cache.write_through(|_key, _: Option<u64>| async {
+        Err::<Option<u64>, _>(WriteError::from(std::io::Error::other("cut off")))
+    });
+    assert_eq!(failed(through.put("k", 7).await), Kind::WriteUncertain);
+    let answer = cache.get("k").await.expect("a good key");
+    assert!(matches!(answer, Lookup::Miss(_)), "{answer:?}");
+}

@@ -26,7 +26,7 @@ const CACHE_CORE: Floors = Floors {
         ("config/units.rs", 0),
         ("error.rs", 0),
         ("config/overrides.rs", 0),
-        ("flight/breaker.rs", 2),
+        ("flight/breaker.rs", 3),
         ("flight/budget.rs", 2),
         ("flight/bulkhead.rs", 0),
         ("flight/mod.rs", 0),
