@@ -7,6 +7,7 @@
 //! vain are loaded later, and gathered for a moment first: they come one after the other.
 
 use crate::error::Error;
+use crate::model::key::KeyHash;
 use crate::source::{Loaded, Wanted};
 use parking_lot::Mutex;
 use std::fmt;
@@ -19,6 +20,8 @@ use tokio::sync::oneshot;
 pub struct Order<V> {
     /// The key.
     pub wanted: Wanted,
+    /// Its hash.
+    pub hash: KeyHash,
     /// Who waits for its value.
     pub answer: oneshot::Sender<Result<Loaded<V>, Error>>,
 }
@@ -86,9 +89,13 @@ impl<V: Send> Slot<V> {
     }
 
     /// Loads this key together with the others; nothing if the load went away.
-    pub async fn load(self, wanted: Wanted) -> Option<Result<Loaded<V>, Error>> {
+    pub async fn load(self, wanted: Wanted, hash: KeyHash) -> Option<Result<Loaded<V>, Error>> {
         let (answer, loaded) = oneshot::channel();
-        self.0.settle(Some(Order { wanted, answer }));
+        self.0.settle(Some(Order {
+            wanted,
+            hash,
+            answer,
+        }));
         loaded.await.ok()
     }
 }

@@ -23,11 +23,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     ) -> Flown<V> {
         let flown = match self.look(self.space.hash(key), key.bytes(), ask) {
             Some(served) => {
-                if served.age == Age::Due {
-                    self.refresh(|| self.attempt(key), &served, load);
-                } else if served.age == Age::Fresh && self.sample.draws() {
-                    self.compare(self.attempt(key), &served, load);
-                }
+                self.look_after(|| self.attempt(key), &served, load);
                 Ok(served)
             }
             // No flight: what another caller finds may be too old for this one. If nothing
@@ -42,6 +38,20 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         };
         self.answered(&flown);
         flown
+    }
+
+    /// What a hit brings about in the background, if anything.
+    fn look_after(
+        self: &Arc<Self>,
+        attempt: impl FnOnce() -> Attempt,
+        served: &Served<V>,
+        load: Load<V>,
+    ) {
+        match served.age {
+            Age::Due => self.refresh(attempt, served, load),
+            Age::Fresh if self.sample.draws() => self.compare(attempt(), served, load),
+            Age::Fresh | Age::Stale => {}
+        }
     }
 
     async fn fly(self: &Arc<Self>, key: Key<'_>, ask: &Ask, load: Load<V>) -> Flown<V> {
@@ -114,11 +124,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     ) -> Flown<V> {
         let grant = match self.probe(&attempt, ask, load.step_aside()).await {
             Probe::Found(served) => {
-                if served.age == Age::Due {
-                    self.refresh(|| attempt, &served, load);
-                } else if self.sample.draws() {
-                    self.compare(attempt, &served, load);
-                }
+                self.look_after(|| attempt, &served, load);
                 return Ok(served);
             }
             Probe::Granted(grant) => Some(grant),

@@ -12,7 +12,6 @@ use super::run::Load;
 use super::{Ask, Attempt, Served, Tiers};
 use crate::event::{Event, RefreshOutcome};
 use crate::model::entry::Entry;
-use crate::model::position::Position;
 use crate::tier::Seen;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -92,7 +91,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             return RefreshOutcome::Failed;
         };
         match self.examine(attempt, &ask, reading).await {
-            Worth::Good(held) if of(&held.entry) != of(entry) => {
+            Worth::Good(held) if !held.entry.is_copy_of(entry) => {
                 self.keep(attempt, &held);
                 return RefreshOutcome::Elsewhere;
             }
@@ -120,9 +119,4 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             outcome,
         });
     }
-}
-
-/// What tells two copies of a key's entry apart.
-fn of<V>(entry: &Entry<V>) -> (Position, u64) {
-    (entry.as_of, entry.stored_ms)
 }

@@ -6,7 +6,7 @@ use super::{Ask, Attempt, Tiers};
 use crate::error::{Error, Kind};
 use crate::event::{Event, LoadOutcome};
 use crate::flight::breaker::{Admission, Turned};
-use crate::model::key::{Key, KeyHash};
+use crate::model::key::KeyHash;
 use crate::source::{Cause, Loaded, Wanted};
 use futures_util::future::BoxFuture;
 use std::fmt;
@@ -59,7 +59,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                 |loaded| loaded.value.is_some(),
             ),
             Load::Together(slot) => {
-                let loaded = slot.load(wanted).await;
+                let loaded = slot.load(wanted, attempt.hash).await;
                 return loaded.unwrap_or_else(|| Err(self.load_error(Kind::LoadPanicked)));
             }
         }
@@ -68,10 +68,12 @@ impl<V: Send + Sync + 'static> Tiers<V> {
 
     /// Loads what a batch has ordered: one load, one turn.
     pub(crate) async fn run_batch(&self, orders: Vec<Order<V>>, load: LoadMany<V>) {
+        let Some(Order { hash, .. }) = orders.first() else {
+            return;
+        };
+        let hash = *hash;
         let split = |order: Order<V>| (order.wanted, order.answer);
         let (wanted, answers): (Vec<_>, Vec<_>) = orders.into_iter().map(split).unzip();
-        let first = wanted.first().and_then(|wanted| Key::new(&wanted.key).ok());
-        let hash = first.map_or(KeyHash(0), |key| self.space.hash(key));
         let some = |all: &Vec<Loaded<V>>| all.iter().any(|loaded| loaded.value.is_some());
         let loaded = self.bounded(hash, move || load(wanted), some).await;
         let loaded = loaded.and_then(|all| match all.len() == answers.len() {

@@ -93,8 +93,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                 }
             }
         };
-        let served = (held.entry.as_of, held.entry.stored_ms);
-        if served == (entry.as_of, entry.stored_ms) {
+        if held.entry.is_copy_of(entry) {
             ShadowOutcome::Wrong
         } else {
             ShadowOutcome::Lag

@@ -34,6 +34,11 @@ pub struct Entry<V> {
 }
 
 impl<V> Entry<V> {
+    /// Whether both are copies of what was stored once for their key.
+    pub fn is_copy_of(&self, other: &Self) -> bool {
+        (self.as_of, self.stored_ms) == (other.as_of, other.stored_ms)
+    }
+
     /// How much of its lifetime is left at `wall_ms`.
     ///
     /// Machines' clocks differ: an entry from the future counts as stored just

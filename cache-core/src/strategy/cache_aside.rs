@@ -52,7 +52,9 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let lookup = match self.look(self.space.hash(key), key.bytes(), ask) {
             Some(served) => served.into(),
             // As in `get_or_load`.
-            None if ask.max_staleness.is_some() => self.get_alone(self.attempt(key), ask).await,
+            None if ask.max_staleness.is_some() => {
+                self.get_leading(self.attempt(key), ask, None).await
+            }
             None => self.get_slowly(key, ask).await,
         };
         let (tier, answer) = match &lookup {
@@ -79,7 +81,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             let attempt = self.attempt(key);
             let flights = &self.flights;
             match flights.join(&attempt.key, attempt.hash, attempt.since, ask.at_least) {
-                Part::Lead(lead) => return self.get_leading(attempt, ask, lead).await,
+                Part::Lead(lead) => return self.get_leading(attempt, ask, Some(lead)).await,
                 Part::Follow(follow) => {
                     let patience = give_up.since(self.domain.clock().now());
                     match wait(follow, patience).await {
@@ -93,35 +95,29 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         }
     }
 
-    async fn get_alone(self: &Arc<Self>, attempt: Attempt, ask: &Ask) -> Lookup<V> {
-        match self.probe(&attempt, ask, || {}).await {
-            Probe::Found(served) => served.into(),
-            Probe::Granted(grant) => self.miss(attempt, Some(grant), None, Duration::ZERO),
-            Probe::Busy(remaining) => self.miss(attempt, None, None, remaining),
-            Probe::NoLease => self.miss(attempt, None, None, Duration::ZERO),
-        }
-    }
-
+    /// Looks further, for those who follow as well if it leads a flight.
     async fn get_leading(
         self: &Arc<Self>,
         attempt: Attempt,
         ask: &Ask,
-        lead: Lead<Flown<V>>,
+        lead: Option<Lead<Flown<V>>>,
     ) -> Lookup<V> {
         // L1 again, see `lead` in fill/load.rs.
-        if let Some(served) = self.look(attempt.hash, &attempt.key, ask) {
+        let served = match self.look(attempt.hash, &attempt.key, ask) {
+            Some(served) => served,
+            None => match self.probe(&attempt, ask, || {}).await {
+                Probe::Found(served) => served,
+                Probe::Granted(grant) => {
+                    return self.miss(attempt, Some(grant), lead, Duration::ZERO);
+                }
+                Probe::Busy(remaining) => return self.miss(attempt, None, None, remaining),
+                Probe::NoLease => return self.miss(attempt, None, lead, Duration::ZERO),
+            },
+        };
+        if let Some(lead) = lead {
             lead.finish(Ok(served.clone()));
-            return served.into();
         }
-        match self.probe(&attempt, ask, || {}).await {
-            Probe::Found(served) => {
-                lead.finish(Ok(served.clone()));
-                served.into()
-            }
-            Probe::Granted(grant) => self.miss(attempt, Some(grant), Some(lead), Duration::ZERO),
-            Probe::Busy(remaining) => self.miss(attempt, None, None, remaining),
-            Probe::NoLease => self.miss(attempt, None, Some(lead), Duration::ZERO),
-        }
+        served.into()
     }
 
     pub(super) fn miss(
