@@ -9,10 +9,13 @@ use crate::fill::{Ask, Tiers};
 use crate::model::key::Key;
 use crate::model::tag::Tag;
 use crate::policy::{Policy, UnleasedSet};
-use crate::source::{Cause, Loaded, Loader, Wanted, Writer};
+use crate::queue::Queue;
+use crate::source::{BulkWriter, Cause, Loaded, Loader, Wanted, Writer};
 use crate::strategy::batch::{self, Answers};
 use crate::strategy::cache_aside::{Hit, Lookup};
 use crate::strategy::read_through::ReadThrough;
+use crate::strategy::write_behind::Behind;
+use crate::strategy::write_behind::handle::WriteBehind;
 use crate::strategy::write_through::WriteThrough;
 use crate::wire::codec::Codec;
 use futures_util::future::join_all;
@@ -170,6 +173,21 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// The same cache with a writer of its own.
     pub fn write_through(&self, writer: impl Writer<V>) -> WriteThrough<V> {
         WriteThrough::new(self.tiers.clone(), Arc::new(writer))
+    }
+
+    /// The same cache with a queue of writes on their way to a writer of many, see
+    /// [`crate::strategy::write_behind`]. Of all handles over one queue, one writes at a
+    /// time; [`Domain::leave`] has what waits written first.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for settings that contradict each other.
+    pub fn write_behind(
+        &self,
+        queue: Arc<dyn Queue>,
+        writer: impl BulkWriter<V>,
+        behind: Behind,
+    ) -> Result<WriteBehind<V>, Error> {
+        WriteBehind::new(self.tiers.clone(), queue, Arc::new(writer), behind)
     }
 
     /// Invalidates a key everywhere. Call it after the source's commit. Returns

@@ -10,6 +10,9 @@ use crate::domain::{Domain, Parts, Role};
 use crate::error::{Error, Kind};
 use crate::event::Observer;
 use crate::model::key::{BUCKETS, Name};
+use crate::queue::Queue;
+use crate::queue::memory::MemoryQueue;
+use crate::queue::nats::{NatsQueue, QueueSettings};
 use crate::random::SystemRandom;
 use crate::tier::Remote;
 use crate::tier::memory::MemoryRemote;
@@ -17,6 +20,9 @@ use crate::tier::observed::Observed;
 use crate::tier::redis::{Deployment, RedisRemote};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How much waits in a queue of writes at most, in bytes: hours of small writes.
+const QUEUE_BYTES: usize = 1024 * 1024 * 1024;
 
 /// Where L2 is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +122,27 @@ pub async fn open(
         timing: settings.timing,
     })
     .await
+}
+
+/// The queue of writes of one cache: in NATS if the bus is, and else in this process, where
+/// a crash loses what waits in it. Up to 1 GiB wait.
+///
+/// # Errors
+/// As [`NatsQueue::open`].
+pub async fn queue(settings: &DomainSettings, cache: &Name) -> Result<Arc<dyn Queue>, Error> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let BusAt::Nats { urls, prefix } = &settings.bus else {
+        return Ok(Arc::new(MemoryQueue::new(clock, QUEUE_BYTES)));
+    };
+    let kept = QueueSettings {
+        urls: urls.clone(),
+        prefix: prefix.clone(),
+        bytes_max: QUEUE_BYTES,
+        replicas: 1,
+    };
+    let random = Arc::new(SystemRandom);
+    let queue = NatsQueue::open(&kept, &settings.name, cache, clock, random).await?;
+    Ok(Arc::new(queue))
 }
 
 /// Makes sure that all processes of a domain were told the same of it: positions

@@ -68,6 +68,13 @@ pub enum Event<'a> {
         /// How it ended.
         outcome: RefreshOutcome,
     },
+    /// Something happened to a cache's queue of writes.
+    Queue {
+        /// The cache.
+        cache: CacheId,
+        /// What.
+        what: QueueEvent,
+    },
     /// A lease was asked for, or came to its end.
     Lease {
         /// The cache.
@@ -233,6 +240,60 @@ pub enum WriteOutcome {
     Failed,
     /// Nobody knows whether the source was written.
     Uncertain,
+}
+
+/// What happens to a queue of writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueEvent {
+    /// A write was given to it.
+    Pushed(QueueOutcome),
+    /// The writer was called with the last write of many keys.
+    Flushed {
+        /// How the call ended.
+        outcome: FlushOutcome,
+        /// How many writes it stood for.
+        writes: u64,
+        /// How long it took.
+        took: Duration,
+    },
+    /// The source will never take a write; it was kept aside.
+    PutAside,
+    /// So many writes were lost with a queue in memory.
+    Lost {
+        /// How many.
+        writes: u64,
+    },
+    /// So much waits.
+    Backlog {
+        /// How many writes.
+        waiting: u64,
+        /// How long the oldest of them has waited.
+        oldest: Duration,
+    },
+}
+
+/// How a write came into the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueOutcome {
+    /// It is there.
+    Taken,
+    /// It is not: the queue is full.
+    Full,
+    /// Nobody knows.
+    Uncertain,
+    /// It is not: the queue cannot be reached.
+    Unavailable,
+}
+
+/// How a call of the writer of a queue ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushOutcome {
+    /// The source has it all.
+    Written,
+    /// The source will not take some of it.
+    Refused,
+    /// It is tried again.
+    Failed,
 }
 
 /// What became of a lease.

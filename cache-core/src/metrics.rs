@@ -6,6 +6,7 @@
 use crate::event::{CACHES_MAX, CacheId, Event, Found, Observer, TargetKind, Tier};
 use crate::model::key::Name;
 use crate::model::second_look::SecondLook;
+use crate::queue_series::{QueueFamilies, QueueSeries};
 use crate::series::{CacheSeries, Families, Labels, Registration, pick, remote_histogram};
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
@@ -21,6 +22,8 @@ pub struct Metrics {
     families: Families,
     names: Mutex<Vec<Name>>,
     caches: Box<[OnceLock<CacheSeries>; CACHES_MAX]>,
+    queue_families: QueueFamilies,
+    queues: Box<[OnceLock<QueueSeries>; CACHES_MAX]>,
     applied: [Counter; 3],
     announced: [Counter; 2],
     lag: Histogram,
@@ -115,6 +118,8 @@ impl Metrics {
             families: Families::new(&mut registry),
             names: Mutex::default(),
             caches: Box::new([const { OnceLock::new() }; CACHES_MAX]),
+            queue_families: QueueFamilies::new(&mut registry),
+            queues: Box::new([const { OnceLock::new() }; CACHES_MAX]),
         }
     }
 
@@ -164,6 +169,17 @@ impl Metrics {
         }
     }
 
+    /// The series of a cache's queue; most caches have none.
+    fn queue(&self, id: CacheId) -> Option<&QueueSeries> {
+        let at = usize::from(id.0);
+        let series = || {
+            let name = self.names.lock().get(at).cloned();
+            let name = name.as_ref().map_or("", Name::as_str);
+            QueueSeries::new(&self.queue_families, name)
+        };
+        Some(self.queues.get(at)?.get_or_init(series))
+    }
+
     fn cache(&self, id: CacheId) -> Option<&CacheSeries> {
         self.caches.get(usize::from(id.0))?.get()
     }
@@ -202,6 +218,11 @@ impl Observer for Metrics {
             | Event::Undecodable { cache, .. } => {
                 if let Some(series) = self.cache(cache) {
                     series.observe(event);
+                }
+            }
+            Event::Queue { cache, what } => {
+                if let Some(series) = self.queue(cache) {
+                    series.observe(what);
                 }
             }
             Event::Applied { kind, lag } => {

@@ -90,13 +90,21 @@ impl<V> From<Option<V>> for Loaded<V> {
 /// the writer itself can know that nothing was written.
 #[derive(Debug)]
 pub enum WriteError {
-    /// The source is as it was: it refused, or the transaction was rolled back.
+    /// The source is as it was: the transaction was rolled back, or never begun.
     NotWritten(Cause),
+    /// The same, and it will never take this: a constraint says no. Written behind, it is
+    /// put aside for people instead of being tried again.
+    Refused(Cause),
     /// The source may or may not have been written: the connection broke during the commit.
     Uncertain(Cause),
 }
 
 impl WriteError {
+    /// The source will never take this.
+    pub fn refused(cause: impl Into<Cause>) -> Self {
+        Self::Refused(cause.into())
+    }
+
     /// The source is as it was.
     pub fn not_written(cause: impl Into<Cause>) -> Self {
         Self::NotWritten(cause.into())
@@ -133,6 +141,49 @@ where
 {
     async fn write(&self, key: Arc<[u8]>, value: Option<V>) -> Result<Loaded<V>, WriteError> {
         self(key, value).await.map(Into::into)
+    }
+}
+
+/// One write that has waited in a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due<V> {
+    /// The key.
+    pub key: Arc<[u8]>,
+    /// The value; `None` deletes the key.
+    pub value: Option<V>,
+    /// Grows with each write of the queue. A source that keeps it beside the row, and leaves
+    /// a row alone that has this or a higher one, has no write twice and none out of order,
+    /// whatever fails.
+    pub version: u64,
+}
+
+/// Writes many values to the source of record in one call.
+#[async_trait]
+pub trait BulkWriter<V>: Send + Sync + 'static {
+    /// Writes keys, each at most once in a call. On return all of them are committed, or were
+    /// already there with this version or a higher one.
+    ///
+    /// It answers for each key, in their order, what the source holds from the commit on;
+    /// that is cached as [`Writer::write`] says. Nothing for a key only invalidates it:
+    /// a row that was left alone, or a value that nobody will read soon.
+    ///
+    /// # Errors
+    /// Whether the source was written, as far as the writer knows. All of them are written
+    /// again, but for [`WriteError::Refused`]: then they are given in halves, and the one
+    /// that is refused alone is put aside.
+    async fn write_many(&self, due: Vec<Due<V>>) -> Result<Vec<Option<Loaded<V>>>, WriteError>;
+}
+
+#[async_trait]
+impl<V, F, Fut, L> BulkWriter<V> for F
+where
+    V: Send + 'static,
+    F: Fn(Vec<Due<V>>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Vec<L>, WriteError>> + Send,
+    L: Into<Option<Loaded<V>>> + 'static,
+{
+    async fn write_many(&self, due: Vec<Due<V>>) -> Result<Vec<Option<Loaded<V>>>, WriteError> {
+        Ok(self(due).await?.into_iter().map(Into::into).collect())
     }
 }
 

@@ -37,6 +37,17 @@ pub enum Announced {
     NotInL2(String),
 }
 
+/// A key that L2 has just been given a newer value of, or has invalidated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The change of the key.
+    pub change: Change,
+    /// Its local position.
+    pub position: Position,
+    /// The bucket's new floor, if it had lost changes that were known here.
+    pub raised: Option<Position>,
+}
+
 /// Applies changes to L2 and tells every process.
 #[derive(Debug)]
 pub struct Announcer {
@@ -135,28 +146,25 @@ impl Announcer {
         Ok(answers)
     }
 
-    /// Tells every process of a key that L2 has just been given a newer value of, or has
-    /// invalidated in the same step, at a local position.
+    /// Tells every process of keys that L2 has just been given newer values of, or has
+    /// invalidated in the same steps.
     ///
     /// # Errors
-    /// The bus's: announce the change of the key then.
-    pub async fn tell_written(
-        &self,
-        change: &Change,
-        position: Position,
-        raised: Option<Position>,
-    ) -> Result<(), BusError> {
-        let bucket = locate(&self.domain, &change.target).0.bucket;
-        let raised = raised.map(|floor| self.raised(bucket, floor));
-        self.horizon.raise(bucket, position);
-        self.observer.observe(&Event::Announced { l2: true });
-        let written = Invalidation {
-            target: change.target.clone(),
-            position,
-            changed_ms: None,
-            in_l2: true,
-        };
-        let told: Vec<_> = raised.into_iter().chain([written]).collect();
+    /// The bus's: announce the changes of the keys then.
+    pub async fn tell_written(&self, written: &[Told]) -> Result<(), BusError> {
+        let mut told = Vec::with_capacity(written.len());
+        for one in written {
+            let bucket = locate(&self.domain, &one.change.target).0.bucket;
+            told.extend(one.raised.map(|floor| self.raised(bucket, floor)));
+            self.horizon.raise(bucket, one.position);
+            self.observer.observe(&Event::Announced { l2: true });
+            told.push(Invalidation {
+                target: one.change.target.clone(),
+                position: one.position,
+                changed_ms: None,
+                in_l2: true,
+            });
+        }
         self.voice.invalidate(&told).await
     }
 

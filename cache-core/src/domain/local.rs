@@ -2,7 +2,7 @@
 //! the queue of what L2 lacks.
 
 use super::Domain;
-use crate::coherence::announce::{ANNOUNCE_MAX, Announced, Change};
+use crate::coherence::announce::{ANNOUNCE_MAX, Announced, Change, Told};
 use crate::error::{Error, Kind};
 use crate::model::position::Position;
 use crate::wire::invalidation::Invalidation;
@@ -31,7 +31,7 @@ impl Domain {
         // A caller that goes away between L2 and the bus would leave every L1 with what
         // L2 has just refused.
         let announced = self
-            .see_through(async move { domain.announce_each(&changes).await })
+            .see_through(async move { domain.announce_whole(&changes).await })
             .await?;
         Ok(announced.iter().all(Option::is_some))
     }
@@ -51,16 +51,14 @@ impl Domain {
         })
     }
 
-    /// Announces a local change; its position, if L2 has it.
+    /// Announces local changes; their positions, where L2 has them.
     ///
     /// # Errors
     /// As [`Domain::announce`].
-    pub(crate) async fn announce_whole(&self, change: &Change) -> Result<Option<Position>, Error> {
-        let announced = self.announce_each(std::slice::from_ref(change)).await?;
-        Ok(announced.into_iter().next().flatten())
-    }
-
-    async fn announce_each(&self, changes: &[Change]) -> Result<Vec<Option<Position>>, Error> {
+    pub(crate) async fn announce_whole(
+        &self,
+        changes: &[Change],
+    ) -> Result<Vec<Option<Position>>, Error> {
         let mut positions = Vec::with_capacity(changes.len());
         for some in changes.chunks(ANNOUNCE_MAX) {
             // Without the bus, nothing counts as announced.
@@ -85,23 +83,26 @@ impl Domain {
         Err(error.hint("L2 has been away for too long; the change stream must repair this one"))
     }
 
-    /// Tells everybody of a key that L2 has just been given a newer value of, or has
-    /// invalidated in the same step. If the bus cannot carry it, the key is invalidated
+    /// Tells everybody of keys that L2 has just been given newer values of, or has
+    /// invalidated in the same steps. If the bus cannot carry it, the keys are invalidated
     /// once more, which is repeated until it is told.
     ///
     /// # Errors
     /// As [`Domain::announce`].
-    pub(crate) async fn tell_written(
-        &self,
-        change: &Change,
-        position: Position,
-        raised: Option<Position>,
-    ) -> Result<(), Error> {
-        let told = self.announcer.tell_written(change, position, raised).await;
-        self.done_with(change, Some(position));
+    pub(crate) async fn tell_written(&self, written: &[Told]) -> Result<(), Error> {
+        if written.is_empty() {
+            return Ok(());
+        }
+        let told = self.announcer.tell_written(written).await;
+        for one in written {
+            self.done_with(&one.change, Some(one.position));
+        }
         match told {
             Ok(()) => Ok(()),
-            Err(_) => self.announce_whole(change).await.map(drop),
+            Err(_) => {
+                let changes: Vec<_> = written.iter().map(|one| one.change.clone()).collect();
+                self.announce_whole(&changes).await.map(drop)
+            }
         }
     }
 

@@ -91,6 +91,8 @@ pub struct Domain {
     behind: mpsc::Sender<Bucket>,
     being_mended: Arc<Mutex<HashSet<Bucket>>>,
     doubts: Arc<Mutex<HashSet<Bucket>>>,
+    leaving: CancellationToken,
+    seen_off: TaskTracker,
     stop: CancellationToken,
     tasks: TaskTracker,
     runtime: Handle,
@@ -143,6 +145,8 @@ impl Domain {
             behind,
             being_mended: Arc::default(),
             doubts: Arc::default(),
+            leaving: CancellationToken::new(),
+            seen_off: TaskTracker::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
@@ -234,6 +238,17 @@ impl Domain {
         self.tasks.spawn_on(task, &self.runtime);
     }
 
+    /// Runs a task that leaving waits for, with everything else still running. It must end
+    /// by itself soon after [`Domain::leaving`] is cancelled.
+    pub(crate) fn see_off(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.seen_off.spawn_on(task, &self.runtime);
+    }
+
+    /// Cancelled when the domain is about to be left.
+    pub(crate) fn leaving(&self) -> &CancellationToken {
+        &self.leaving
+    }
+
     /// Every change up to `position` is in L2 and on the bus, and more are being
     /// carried: an invalidator's heartbeat says so from here on, and begins with the
     /// first call. It must be said again within the trust's span, even if nothing
@@ -266,10 +281,13 @@ impl Domain {
         });
     }
 
-    /// Leaves: waits a while for an L2 that lacks invalidations of this process, says
+    /// Leaves: has what waits to be written written, waits a while for an L2 that lacks invalidations of this process, says
     /// farewell, ends all tasks, and waits for what must be finished, such as leases
     /// given back.
     pub async fn leave(&self) {
+        self.leaving.cancel();
+        self.seen_off.close();
+        self.seen_off.wait().await;
         let lacking = self.retries.drained(LEAVE_PATIENCE).await;
         if lacking > 0 {
             tracing::error!(lacking, "L2 was never told of some invalidations");
@@ -357,6 +375,7 @@ const MEND_PAUSE: Duration = Duration::from_secs(1);
 
 impl Drop for Domain {
     fn drop(&mut self) {
+        self.leaving.cancel();
         self.stop.cancel();
     }
 }

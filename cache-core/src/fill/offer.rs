@@ -48,7 +48,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         ttl: Option<Duration>,
     ) -> Result<(Arc<Held<V>>, FillOutcome), Error> {
         let as_of = loaded.as_of;
-        let body = self.encode(&loaded)?;
+        let body = self.encode_some(&loaded)?;
         let granted = grant.as_ref().map_or(Position::ZERO, |grant| grant.as_of);
         let mut entry = self.entry(attempt, loaded, granted, ttl)?;
         let not_kept = entry.ttl.is_zero() || as_of == AsOf::Unknown && entry.value.is_none();
@@ -85,10 +85,13 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         }
     }
 
-    fn encode(&self, loaded: &Loaded<V>) -> Result<Bytes, Error> {
-        let Some(value) = &loaded.value else {
-            return Ok(Bytes::new());
-        };
+    fn encode_some(&self, loaded: &Loaded<V>) -> Result<Bytes, Error> {
+        let encoded = loaded.value.as_ref().map(|value| self.encode(value));
+        encoded.unwrap_or_else(|| Ok(Bytes::new()))
+    }
+
+    /// The bytes of a value, within the policy's limit.
+    pub(crate) fn encode(&self, value: &V) -> Result<Bytes, Error> {
         let name = self.policy.name.as_str();
         let body = self
             .codec
@@ -214,7 +217,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         loaded: Loaded<V>,
         ttl: Option<Duration>,
     ) -> Result<(Bytes, Duration), Error> {
-        let body = self.encode(&loaded)?;
+        let body = self.encode_some(&loaded)?;
         let entry = self.entry(attempt, loaded, Position::ZERO, ttl)?;
         let sealed = envelope::seal(self.label(attempt), &bytes_of(&entry, &body));
         Ok((sealed, self.kept(&entry)))

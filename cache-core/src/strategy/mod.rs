@@ -2,5 +2,7 @@
 
 pub mod batch;
 pub mod cache_aside;
+pub mod commit;
 pub mod read_through;
+pub mod write_behind;
 pub mod write_through;

@@ -3,3 +3,4 @@
 pub mod codec;
 pub mod envelope;
 pub mod invalidation;
+pub mod queued;

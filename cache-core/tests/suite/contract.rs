@@ -4,6 +4,9 @@ use cache_core::Name;
 use cache_core::bus::memory::MemoryBus;
 use cache_core::bus::nats::NatsBus;
 use cache_core::clock::SystemClock;
+use cache_core::queue::memory::MemoryQueue;
+use cache_core::queue::nats::{NatsQueue, QueueSettings};
+use cache_core::random::SystemRandom;
 use cache_core::testkit::contract;
 use cache_core::testkit::history;
 use cache_core::testkit::servers::cluster::RedisCluster;
@@ -143,4 +146,32 @@ async fn the_bus_over_nats_keeps_the_contract() {
     let urls = format!("nats://127.0.0.1:1, {}", server.url());
     let bus = NatsBus::connect(&urls, "test", &main_domain()).await;
     contract::bus::check(&bus.expect("NATS is up")).await;
+}
+
+const QUEUE_BYTES: usize = 100_000;
+
+#[tokio::test]
+async fn a_queue_in_memory_keeps_the_contract() {
+    contract::queue::check(async || MemoryQueue::new(Arc::new(SystemClock::new()), QUEUE_BYTES))
+        .await;
+}
+
+#[tokio::test]
+async fn a_queue_in_nats_keeps_the_contract() {
+    let server = NatsServer::start().await.expect("nats-server starts");
+    let queues = std::sync::atomic::AtomicU32::new(0);
+    contract::queue::check(async || {
+        let number = queues.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let settings = QueueSettings {
+            urls: server.url(),
+            prefix: "cacheaside".to_owned(),
+            bytes_max: QUEUE_BYTES,
+            replicas: 1,
+        };
+        let cache = Name::new(format!("v1.users{number}")).expect("a name");
+        let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom));
+        let queue = NatsQueue::open(&settings, &main_domain(), &cache, clock, random).await;
+        queue.expect("NATS makes streams")
+    })
+    .await;
 }

@@ -17,4 +17,5 @@ mod refresh;
 mod replica;
 mod shadow;
 mod stale;
+mod write_behind;
 mod write_through;

@@ -4,5 +4,6 @@ mod asking;
 pub mod bus;
 mod expired;
 mod losses;
+pub mod queue;
 pub mod remote;
 mod writes;

@@ -1,0 +1,313 @@
+//! Takes writes out of the queue and writes them to the source, while this process leads.
+
+use super::Behind;
+use super::flush::{Fate, Flusher};
+use super::window::{Failed, Latest, Window};
+use crate::clock::Tick;
+use crate::event::QueueEvent;
+use crate::queue::{Lead, QueueError, Queued};
+use crate::wire::queued::{self, QueuedWrite};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the leader waits for a write before it looks at what else is due.
+const LISTEN: Duration = Duration::from_millis(100);
+/// The pause after the queue did not answer.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How often the backlog is looked at.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// What a leader knows.
+struct Leading {
+    lead: Box<dyn Lead>,
+    window: Window,
+    /// What is no write, and is to be put aside.
+    garbage: Vec<Queued>,
+    /// The version up to which the queue was told that the source has all.
+    forgotten: u64,
+    /// How many calls of the writer succeeded, and how many in a row failed.
+    successes: u64,
+    streak: u32,
+    /// No call is made before.
+    not_before: Tick,
+    reported: Tick,
+    /// Until when the queue may be drained, once the domain is being left.
+    leaves: Option<Tick>,
+}
+
+/// Why a leader stops.
+enum Stop {
+    Deposed,
+    Leaving,
+}
+
+impl<V: Send + Sync + 'static> Flusher<V> {
+    /// Writes until the domain is left.
+    pub(super) async fn run(self: Arc<Self>) {
+        let leaving = self.tiers.domain.leaving();
+        loop {
+            let lead = self.queue.lead(self.span());
+            // Nobody else ever writes what waits in this process's memory.
+            let lead = match self.queue.is_durable() {
+                true => leaving.run_until_cancelled(lead).await,
+                false => Some(lead.await),
+            };
+            match lead {
+                None => return,
+                Some(Ok(lead)) => match self.clone().drain(lead).await {
+                    Stop::Leaving => return,
+                    Stop::Deposed => {}
+                },
+                Some(Err(error)) => {
+                    self.silent(&error);
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn silent(&self, error: &QueueError) {
+        let cache = &self.tiers.policy.name;
+        tracing::warn!(%cache, %error, "the queue of writes does not answer");
+    }
+
+    /// How long a silent leader is waited for: one that writes is silent for as long as
+    /// that takes.
+    fn span(&self) -> Duration {
+        self.tiers.policy.write_timeout * 2 + Duration::from_secs(5)
+    }
+
+    async fn drain(self: Arc<Self>, lead: Box<dyn Lead>) -> Stop {
+        let mut leading = Leading {
+            lead,
+            window: Window::default(),
+            garbage: Vec::new(),
+            forgotten: 0,
+            successes: 0,
+            streak: 0,
+            not_before: Tick::default(),
+            reported: Tick::default(),
+            leaves: None,
+        };
+        loop {
+            match self.round(&mut leading).await {
+                Ok(None) => {}
+                Ok(Some(Stop::Leaving)) => {
+                    self.report(&mut leading).await;
+                    leading.lead.resign().await;
+                    return Stop::Leaving;
+                }
+                Ok(Some(stop)) => return stop,
+                Err(QueueError::Deposed) => return Stop::Deposed,
+                Err(error) => {
+                    self.silent(&error);
+                    if leading.lead.leads_for().is_zero() {
+                        return Stop::Deposed;
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Reads what is new, and writes what is due.
+    async fn round(self: &Arc<Self>, leading: &mut Leading) -> Result<Option<Stop>, QueueError> {
+        let clock = self.tiers.domain.clock();
+        if self.tiers.domain.leaving().is_cancelled() && leading.leaves.is_none() {
+            leading.leaves = Some(clock.now().after(self.behind.drain));
+        }
+        leading.lead.hold().await?;
+        let read = self.read(leading).await?;
+        self.put_garbage_aside(leading).await;
+        if clock.now().since(leading.reported) >= REPORT_EVERY {
+            self.report(leading).await;
+        }
+        let batch = self.due(leading);
+        let is_idle = batch.is_empty();
+        if !is_idle {
+            self.flush(leading, batch).await?;
+        }
+        if let Some(done) = leading.window.done_up_to()
+            && done > leading.forgotten
+        {
+            leading.lead.forget(done).await?;
+            leading.forgotten = done;
+        }
+        if !is_idle {
+            return Ok(None);
+        }
+        if let Some(until) = leading.leaves
+            && (leading.window.is_empty() && read == 0 || clock.now() >= until)
+        {
+            return Ok(Some(Stop::Leaving));
+        } else if read == 0 && self.is_full(leading) {
+            tokio::time::sleep(LISTEN).await;
+        }
+        Ok(None)
+    }
+
+    fn is_full(&self, leading: &Leading) -> bool {
+        leading.window.len() >= self.behind.keys_max
+    }
+
+    async fn read(&self, leading: &mut Leading) -> Result<usize, QueueError> {
+        if self.is_full(leading) {
+            return Ok(0);
+        }
+        let patience = match leading.window.fresh() {
+            0 if leading.leaves.is_none() => LISTEN,
+            _ => self.gathers_for(leading).min(LISTEN),
+        };
+        let most = self.behind.batch * 4;
+        let writes = leading.lead.next(most, patience).await?;
+        let read = writes.len();
+        for write in writes {
+            match queued::open(&write.body) {
+                Some(QueuedWrite { key, .. }) => leading.window.push(key, write),
+                None => {
+                    leading.window.pass(write.version);
+                    leading.garbage.push(write);
+                }
+            }
+        }
+        Ok(read)
+    }
+
+    async fn put_garbage_aside(&self, leading: &mut Leading) {
+        while let Some(write) = leading.garbage.last() {
+            let why = "it is not a write, or it is damaged";
+            if self.put_aside(write, why).await.is_err() {
+                return;
+            }
+            leading.window.passed(write.version);
+            leading.garbage.pop();
+        }
+    }
+
+    /// How much longer writes wait for others.
+    fn gathers_for(&self, leading: &Leading) -> Duration {
+        if leading.leaves.is_some() || leading.window.fresh() >= self.behind.batch {
+            return Duration::ZERO;
+        }
+        let wall_ms = self.tiers.domain.clock().wall_ms();
+        let waited = leading
+            .window
+            .oldest_ms()
+            .map_or(0, |oldest| wall_ms.saturating_sub(oldest));
+        self.behind
+            .age
+            .saturating_sub(Duration::from_millis(waited))
+    }
+
+    /// What is to be written: what failed before what is new, in turns.
+    fn due(&self, leading: &mut Leading) -> Vec<Latest> {
+        let now = self.tiers.domain.clock().now();
+        let (most, streak) = (self.behind.batch, leading.streak);
+        if now < leading.not_before {
+            return Vec::new();
+        }
+        let failing = match leading.successes.is_multiple_of(2) || leading.window.fresh() == 0 {
+            true => leading.window.take_failing(most, streak, now),
+            false => Vec::new(),
+        };
+        if !failing.is_empty() || !self.gathers_for(leading).is_zero() {
+            return failing;
+        }
+        leading.window.take_fresh(most)
+    }
+
+    async fn flush(
+        self: &Arc<Self>,
+        leading: &mut Leading,
+        batch: Vec<Latest>,
+    ) -> Result<(), QueueError> {
+        // A call that outlasts the lead could overtake the next leader's.
+        if leading.lead.leads_for() < self.tiers.policy.write_timeout {
+            leading.lead.hold().await?;
+        }
+        let flusher = self.clone();
+        // Also when the domain is left: the source may have it already.
+        let writing = async move { Ok(flusher.write_apart(batch).await) };
+        let fates = self.tiers.domain.see_through(writing).await;
+        // What it held is not in the window any more: begin anew with what the queue has.
+        let fates = fates.map_err(|_| QueueError::Deposed)?;
+        let mut answered = false;
+        let mut failed = Vec::new();
+        for (latest, fate) in fates {
+            let is_done = match fate {
+                Fate::Written => true,
+                Fate::Refused(why) => {
+                    answered = true;
+                    let aside = self.put_aside(&latest.write, &why.to_string()).await;
+                    aside.is_ok()
+                }
+                Fate::Failed => false,
+            };
+            answered |= is_done;
+            if is_done {
+                leading.window.done(&latest);
+            } else {
+                failed.push(latest);
+            }
+        }
+        leading.successes += u64::from(answered);
+        leading.streak = if answered { 0 } else { leading.streak + 1 };
+        if !failed.is_empty() {
+            self.put_back(leading, failed);
+        }
+        Ok(())
+    }
+
+    fn put_back(&self, leading: &mut Leading, failed: Vec<Latest>) {
+        let now = self.tiers.domain.clock().now();
+        let Behind {
+            backoff,
+            backoff_max,
+            ..
+        } = self.behind;
+        let pause = |times: u32| {
+            let doubled = backoff.saturating_mul(1 << times.saturating_sub(1).min(16));
+            doubled.min(backoff_max)
+        };
+        leading.not_before = now.after(pause(leading.streak));
+        for latest in failed {
+            let before = latest.failed.unwrap_or(Failed {
+                times: 0,
+                apart: 0,
+                successes: leading.successes,
+                not_before: now,
+            });
+            let times = before.times.saturating_add(1);
+            let apart = u32::from(before.successes != leading.successes);
+            let failed = Failed {
+                times,
+                apart: before.apart.saturating_add(apart),
+                successes: leading.successes,
+                not_before: now.after(pause(times)),
+            };
+            leading.window.put_back(latest, failed);
+        }
+    }
+
+    /// Tells how much waits; as lost, if the domain is left and the queue dies with it.
+    async fn report(&self, leading: &mut Leading) {
+        let clock = self.tiers.domain.clock();
+        leading.reported = clock.now();
+        let Ok(backlog) = self.queue.backlog().await else {
+            return;
+        };
+        let oldest = backlog
+            .oldest_ms
+            .map_or(0, |oldest| clock.wall_ms().saturating_sub(oldest));
+        self.observe(QueueEvent::Backlog {
+            waiting: backlog.waiting,
+            oldest: Duration::from_millis(oldest),
+        });
+        let ends = leading.leaves.is_some_and(|until| clock.now() >= until);
+        if ends && backlog.waiting > 0 && !self.queue.is_durable() {
+            let (cache, writes) = (&self.tiers.policy.name, backlog.waiting);
+            tracing::error!(%cache, writes, "writes are lost: their queue ends with this process");
+            self.observe(QueueEvent::Lost { writes });
+        }
+    }
+}
