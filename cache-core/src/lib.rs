@@ -2,12 +2,13 @@
 //!
 //! - [`Cache`]: the handle; [`Cache::get`] and [`Cache::get_or_load`] are
 //!   cache-aside, [`Cache::read_through`] makes a cache that loads by itself,
-//!   [`Cache::write_through`] one that writes.
+//!   [`Cache::write_through`] one that writes, [`Cache::write_behind`] one that writes
+//!   a little later.
 //! - [`connect::open`] joins a [`Domain`]: L2, the bus, and what keeps this process's
 //!   caches coherent.
 //! - [`Policy`]: the limits and lifetimes of one cache.
 //! - [`KeyTemplate`]: keys, as the application and the invalidator's rules share them.
-//! - [`tier::Remote`] and [`bus::Bus`]: the seams, with a contract suite each in
+//! - [`tier::Remote`], [`bus::Bus`] and [`queue::Queue`]: the seams, with a contract suite each in
 //!   `testkit`.
 //! - [`manual`]: what is promised, the architecture, the defaults, the words.
 #![deny(missing_docs)]

@@ -18,8 +18,14 @@ pub mod strategies {
     #[doc = include_str!("../docs/strategies/read_through.md")]
     pub mod read_through {}
 
+    #[doc = include_str!("../docs/strategies/refresh_ahead.md")]
+    pub mod refresh_ahead {}
+
     #[doc = include_str!("../docs/strategies/write_through.md")]
     pub mod write_through {}
+
+    #[doc = include_str!("../docs/strategies/write_behind.md")]
+    pub mod write_behind {}
 }
 
 #[doc = include_str!("../docs/architecture.md")]

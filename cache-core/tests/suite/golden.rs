@@ -10,6 +10,7 @@ use cache_core::wire::envelope::{self, Label};
 use cache_core::wire::invalidation::{
     Content, Inspection, Invalidation, Message, Publisher, Target, Violation,
 };
+use cache_core::wire::queued::{self, QueuedWrite};
 use cache_core::{Name, Position, Tag};
 use std::time::Duration;
 
@@ -181,4 +182,25 @@ fn bincode_as_the_codec_writes_it() {
         .encode(&(300, "Ada".to_owned()))
         .expect("it can be encoded");
     assert_eq!(hex(&bytes), plain("fb2c01 03416461"));
+}
+
+const QUEUED_1: &str = "01 01 00 0000abcd 0006 757365723a37 00000003 c99bfd47 416461";
+const QUEUED_DELETE_1: &str = "01 01 01 0000abcd 0006 757365723a37 00000000 5a1d188f";
+
+#[test]
+fn queued_write_version_1() {
+    let write = QueuedWrite {
+        codec: 1,
+        fingerprint: 0xabcd,
+        key: Bytes::from_static(b"user:7"),
+        value: Some(Bytes::from_static(b"Ada")),
+    };
+    assert_eq!(hex(&queued::seal(&write)), plain(QUEUED_1));
+    assert_eq!(queued::open(&unhex(QUEUED_1)), Some(write.clone()));
+    let delete = QueuedWrite {
+        value: None,
+        ..write
+    };
+    assert_eq!(hex(&queued::seal(&delete)), plain(QUEUED_DELETE_1));
+    assert_eq!(queued::open(&unhex(QUEUED_DELETE_1)), Some(delete));
 }

@@ -5,6 +5,7 @@ mod bad_l2;
 mod batch;
 mod breaker;
 mod contract;
+mod examples;
 mod flights;
 mod golden;
 mod guard;

@@ -7,6 +7,7 @@ use cache_core::metrics::Metrics;
 use cache_core::queue::memory::MemoryQueue;
 use cache_core::queue::{Lead, Queue};
 use cache_core::source::Cause;
+use cache_core::testkit::clock::HandClock;
 use cache_core::testkit::fleet::{Fleet, until_trusted};
 use cache_core::testkit::until::until;
 use cache_core::wire::codec::{Bincode, Codec};
@@ -345,6 +346,21 @@ async fn leaving_writes_what_waits_and_takes_no_more() {
     assert_eq!(world.table.rows.lock().len(), KEYS);
     let late = world.behind.put("k", 1).await.expect_err("it is left");
     assert_eq!(late.kind(), Kind::Unavailable, "{late}");
+}
+
+#[tokio::test]
+async fn a_write_is_not_held_back_by_clocks_that_differ() {
+    let world = World::new().await;
+    let ahead = HandClock::new();
+    let century = Duration::from_secs(100 * 365 * 24 * 3600);
+    ahead.turn(century);
+    let queue = Arc::new(MemoryQueue::new(Arc::new(ahead), 100_000));
+    let writer = Writer(world.table.clone());
+    let behind = world.cache.write_behind(queue, writer, Behind::default());
+    let behind = behind.expect("settings");
+    let version = behind.put("k", 1).await.expect("there is room");
+    let written = behind.is_written(version, PATIENCE).await;
+    assert!(written.expect("the queue answers"));
 }
 
 #[tokio::test]

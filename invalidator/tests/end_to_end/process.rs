@@ -41,6 +41,7 @@ pub(crate) async fn be(role: &str) {
             let (socket, places) = rest.split_once('|').expect("a socket and places");
             serve(socket, &Places::unpack(places)).await;
         }
+        "behind" => crate::behind::be(rest).await,
         "chaos" => crate::chaos::be(rest).await,
         other => panic!("no role {other}"),
     }

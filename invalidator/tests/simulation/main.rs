@@ -30,6 +30,7 @@ mod lifeline;
 mod member;
 mod nemesis;
 mod oracle;
+mod queue;
 mod sky;
 mod stream;
 mod time;

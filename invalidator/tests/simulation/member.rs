@@ -5,6 +5,7 @@ use crate::control::{Control, Subject};
 use crate::database::{From, ROWS, Row, group_of, is_absent, key, row_of, tag};
 use crate::l2::Line;
 use crate::lifeline::Lifeline;
+use crate::queue::Reach;
 use crate::time::{SimClock, pause};
 use crate::weather::Weather;
 use crate::world::{Timing, World};
@@ -13,11 +14,11 @@ use cache_core::fill::Ask;
 use cache_core::model::position::Position;
 use cache_core::model::tag::Tag;
 use cache_core::policy::Refresh;
-use cache_core::source::{Cause, Loaded, Wanted};
+use cache_core::source::{Cause, Due, Loaded, Wanted, WriteError};
 use cache_core::strategy::cache_aside::Hit;
 use cache_core::strategy::read_through::ReadThrough;
 use cache_core::wire::codec::Bincode;
-use cache_core::{Cache, Domain, Lookup, Name, Policy, Role};
+use cache_core::{Behind, Cache, Domain, Lookup, Name, Policy, Role, WriteBehind};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ enum Reads {
     Shipping {
         cache: Cache<Row>,
         through: ReadThrough<Row>,
+        behind: Option<WriteBehind<Row>>,
     },
     Control(Arc<Control>),
 }
@@ -80,6 +82,8 @@ impl Member {
         let domain = Domain::join(parts).await.ok()?;
         let cache = Cache::open(&domain, policy(&world.sky.weather), Bincode::default())
             .expect("a good policy");
+        let writes = world.sky.weather.writers_write_behind;
+        let behind = writes.then(|| write_behind(&cache, world, life));
         let (world, life) = (world.clone(), life.clone());
         let loader = move |wanted: Wanted| {
             let (world, life) = (world.clone(), life.clone());
@@ -94,6 +98,7 @@ impl Member {
         Some(Reads::Shipping {
             through: cache.read_through(loader),
             cache,
+            behind,
         })
     }
 
@@ -105,7 +110,7 @@ impl Member {
             let row = dice.pick(0..ROWS);
             match &self.reads {
                 Reads::Control(control) => self.read_control(control, row).await,
-                Reads::Shipping { cache, through } => match dice.pick(0..6) {
+                Reads::Shipping { cache, through, .. } => match dice.pick(0..6) {
                     0..=2 => self.read_through(through, row, 0).await,
                     3 => {
                         let at_least = self.world.database.last_place(row).unwrap_or(0);
@@ -244,6 +249,16 @@ impl Member {
         }
     }
 
+    /// Queues a write of the next version of a row.
+    pub(crate) async fn write_behind(&self, row: usize) {
+        if let Reads::Shipping { behind, .. } = &self.reads
+            && let Some(behind) = behind
+        {
+            self.life.gate().await;
+            behind.put(key(row), (0, 0)).await.expect("there is room");
+        }
+    }
+
     /// What it answers when everything rests: the newest, and at `last` from a cache.
     pub(crate) async fn come_to_rest(&self, row: usize, last: bool) {
         let through = match &self.reads {
@@ -266,7 +281,8 @@ impl Member {
         let tier = answer.ok().flatten().map(|hit| hit.tier());
         // What a writer told of and L2 took unheard is owed for longer than a run.
         let weather = &self.world.sky.weather;
-        let owed = weather.writers_invalidate || weather.writers_write_through;
+        let writes = weather.writers_write_through || weather.writers_write_behind;
+        let owed = weather.writers_invalidate || writes;
         let stays = !owed && !weather.short_lives;
         if last && tier == Some(Tier::None) && stays {
             oracle.violated(format!(
@@ -310,6 +326,45 @@ impl World {
             timing: Timing::default(),
         }
     }
+}
+
+/// Row by row, each by a commit of its own: what breaks off leaves some of them written.
+fn write_behind(cache: &Cache<Row>, world: &Arc<World>, life: &Arc<Lifeline>) -> WriteBehind<Row> {
+    let queue = Arc::new(Reach {
+        queue: world.queue.clone(),
+        life: life.clone(),
+    });
+    let (world, life) = (world.clone(), life.clone());
+    let writer = move |all: Vec<Due<Row>>| {
+        let (world, life) = (world.clone(), life.clone());
+        async move {
+            let mut written = Vec::new();
+            for due in all {
+                let row = row_of(&String::from_utf8_lossy(&due.key));
+                let loaded = world.database.write(&life, row, &OnceLock::new()).await;
+                match loaded {
+                    Ok(loaded) => {
+                        let tells = world.sky.dice.chance(0.7);
+                        written.push(tells.then_some(loaded));
+                    }
+                    Err(WriteError::NotWritten(cause)) if !written.is_empty() => {
+                        return Err(WriteError::Uncertain(cause));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(written)
+        }
+    };
+    let settings = Behind {
+        batch: 3,
+        age: Duration::from_millis(30),
+        backoff: Duration::from_millis(20),
+        backoff_max: Duration::from_millis(200),
+        ..Behind::default()
+    };
+    let behind = cache.write_behind(queue, writer, settings);
+    behind.expect("good settings")
 }
 
 fn policy(weather: &Weather) -> Policy {

@@ -108,6 +108,8 @@ pub(crate) struct Weather {
     pub(crate) writers_invalidate: bool,
     /// Whether some changes are written through the cache.
     pub(crate) writers_write_through: bool,
+    /// Whether some changes are written behind the cache.
+    pub(crate) writers_write_behind: bool,
     /// Whether entries expire within a run, and are served stale where a load is slow.
     pub(crate) short_lives: bool,
     /// What strikes.
@@ -149,6 +151,7 @@ impl Weather {
             invalidators: dice.pick(1..3),
             writers_invalidate: dice.chance(0.3),
             writers_write_through: dice.chance(0.3),
+            writers_write_behind: dice.chance(0.3),
             short_lives: dice.chance(0.3),
             faults,
             strike_millis: millis(500).max(80),

@@ -15,6 +15,8 @@ use crate::stream::Stream;
 use crate::time::{SimClock, pause};
 use crate::weather::Weather;
 use cache_core::clock::Clock;
+use cache_core::queue::Queue;
+use cache_core::queue::memory::MemoryQueue;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +24,8 @@ use tokio::time::Instant;
 
 /// The library processes.
 pub(crate) const MEMBERS: usize = 3;
+/// More than is ever written behind in a run.
+const QUEUE_BYTES: usize = 1_000_000;
 /// How long the trouble lasts.
 const TROUBLE: Duration = Duration::from_millis(2_500);
 
@@ -48,6 +52,7 @@ pub(crate) struct World {
     pub(crate) hub: Arc<Hub>,
     pub(crate) database: Arc<Database>,
     pub(crate) stream: Arc<Stream>,
+    pub(crate) queue: Arc<MemoryQueue>,
     pub(crate) count: Arc<Count>,
     pub(crate) members: Mutex<Vec<Arc<Member>>>,
     pub(crate) carriers: Mutex<Vec<Carrier>>,
@@ -89,6 +94,7 @@ impl World {
             start,
             l2: Arc::new(L2::new(clock.clone(), sky.clone(), oracle.clone())),
             hub: Arc::new(Hub::new(sky.clone(), oracle.clone())),
+            queue: Arc::new(MemoryQueue::new(clock.clone(), QUEUE_BYTES)),
             stream: Arc::new(Stream::new(clock, sky.clone(), oracle.clone())),
             database,
             count: Arc::default(),
@@ -134,6 +140,12 @@ impl World {
                 pause(dice.span(1..150)).await;
                 continue;
             }
+            if self.sky.weather.writers_write_behind && dice.chance(0.5) {
+                let writer = self.members.lock()[dice.pick(0..MEMBERS)].clone();
+                tokio::spawn(async move { writer.write_behind(row).await });
+                pause(dice.span(1..150)).await;
+                continue;
+            }
             let whole_group = !self.sky.weather.writers_invalidate && dice.chance(0.15);
             let transaction = match whole_group {
                 true => self.database.commit_group(row % GROUPS),
@@ -149,12 +161,18 @@ impl World {
         }
     }
 
+    /// Whether the database has all that was written behind.
+    async fn is_written(&self) -> bool {
+        let backlog = self.queue.backlog().await;
+        backlog.is_ok_and(|backlog| backlog.waiting == 0)
+    }
+
     /// C: nobody writes, everything is handled, and then everybody has the newest, and
     /// soon in a cache. Not at once, since a bucket that only one process knows to be
     /// behind is found by its first read, and mended a heartbeat later.
     async fn rest(&self) {
         let give_up = Instant::now() + REST_PATIENCE;
-        while !(self.database.is_at_rest() && self.stream.is_done()) {
+        while !(self.is_written().await && self.database.is_at_rest() && self.stream.is_done()) {
             if Instant::now() > give_up {
                 self.oracle
                     .violated("C: some event is not done, though nothing is wrong".to_owned());

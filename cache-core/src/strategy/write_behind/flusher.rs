@@ -133,14 +133,12 @@ impl<V: Send + Sync + 'static> Flusher<V> {
             leading.lead.forget(done).await?;
             leading.forgotten = done;
         }
-        if !is_idle {
-            return Ok(None);
-        }
-        if let Some(until) = leading.leaves
-            && (leading.window.is_empty() && read == 0 || clock.now() >= until)
-        {
+        let rests = is_idle && read == 0;
+        let is_over = |until| clock.now() >= until || rests && leading.window.is_empty();
+        if leading.leaves.is_some_and(is_over) {
             return Ok(Some(Stop::Leaving));
-        } else if read == 0 && self.is_full(leading) {
+        }
+        if rests && self.is_full(leading) {
             tokio::time::sleep(LISTEN).await;
         }
         Ok(None)
@@ -154,16 +152,19 @@ impl<V: Send + Sync + 'static> Flusher<V> {
         if self.is_full(leading) {
             return Ok(0);
         }
+        let turn = leading.not_before.since(self.tiers.domain.clock().now());
         let patience = match leading.window.fresh() {
-            0 if leading.leaves.is_none() => LISTEN,
-            _ => self.gathers_for(leading).min(LISTEN),
+            0 if leading.leaves.is_some() && leading.window.is_empty() => Duration::ZERO,
+            0 => LISTEN,
+            _ => self.gathers_for(leading).max(turn).min(LISTEN),
         };
         let most = self.behind.batch * 4;
         let writes = leading.lead.next(most, patience).await?;
         let read = writes.len();
+        let now = self.tiers.domain.clock().now();
         for write in writes {
             match queued::open(&write.body) {
-                Some(QueuedWrite { key, .. }) => leading.window.push(key, write),
+                Some(QueuedWrite { key, .. }) => leading.window.push(key, write, now),
                 None => {
                     leading.window.pass(write.version);
                     leading.garbage.push(write);
@@ -189,14 +190,9 @@ impl<V: Send + Sync + 'static> Flusher<V> {
         if leading.leaves.is_some() || leading.window.fresh() >= self.behind.batch {
             return Duration::ZERO;
         }
-        let wall_ms = self.tiers.domain.clock().wall_ms();
-        let waited = leading
-            .window
-            .oldest_ms()
-            .map_or(0, |oldest| wall_ms.saturating_sub(oldest));
-        self.behind
-            .age
-            .saturating_sub(Duration::from_millis(waited))
+        let now = self.tiers.domain.clock().now();
+        let waited = leading.window.since().map(|since| now.since(since));
+        self.behind.age.saturating_sub(waited.unwrap_or_default())
     }
 
     /// What is to be written: what failed before what is new, in turns.

@@ -21,6 +21,8 @@ pub struct Latest {
     pub first: u64,
     /// How many writes it stands for.
     pub count: u64,
+    /// When the first of them was taken out of the queue.
+    pub since: Tick,
     /// What is known of it if it has failed.
     pub failed: Option<Failed>,
 }
@@ -53,7 +55,7 @@ pub struct Window {
 
 impl Window {
     /// Adds a write that is newer than all before.
-    pub fn push(&mut self, key: Bytes, write: Queued) {
+    pub fn push(&mut self, key: Bytes, write: Queued, now: Tick) {
         debug_assert!(write.version > self.highest);
         self.highest = write.version;
         if let Some(latest) = self.waiting.get_mut(&key) {
@@ -68,6 +70,7 @@ impl Window {
             first: write.version,
             write,
             count: 1,
+            since: now,
             failed: None,
         };
         self.waiting.insert(key, latest);
@@ -150,10 +153,11 @@ impl Window {
         self.fresh.len()
     }
 
-    /// When the first of them was pushed.
-    pub fn oldest_ms(&self) -> Option<u64> {
+    /// Since when the first of them waits. When it was pushed, another machine's clock
+    /// says.
+    pub fn since(&self) -> Option<Tick> {
         let first = self.waiting.get(self.fresh.front()?)?;
-        Some(first.write.pushed_ms)
+        Some(first.since)
     }
 
     /// How many keys wait.
@@ -179,7 +183,7 @@ mod tests {
             pushed_ms: 0,
             body,
         };
-        window.push(Bytes::from(key), write);
+        window.push(Bytes::from(key), write, second(0));
     }
 
     fn versions(taken: &[Latest]) -> Vec<(u64, u64)> {
