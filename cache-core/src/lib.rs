@@ -7,6 +7,7 @@
 //!   caches coherent.
 //! - [`Policy`]: the limits and lifetimes of one cache.
 //! - [`KeyTemplate`]: keys, as the application and the invalidator's rules share them.
+//! - `query`: keys and tags from the text of a SQL statement (feature `sql`).
 //! - [`tier::Remote`] and [`bus::Bus`]: the seams, with a contract suite each in
 //!   `testkit`.
 //! - [`manual`]: what is promised, the architecture, the defaults, the words.
@@ -30,6 +31,8 @@ pub mod model;
 #[cfg(feature = "ops")]
 pub mod ops;
 pub mod policy;
+#[cfg(feature = "sql")]
+pub mod query;
 pub mod random;
 mod series;
 mod shim;

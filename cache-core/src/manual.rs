@@ -20,6 +20,10 @@ pub mod strategies {
 
     #[doc = include_str!("../docs/strategies/write_through.md")]
     pub mod write_through {}
+
+    #[cfg(feature = "sql")]
+    #[doc = include_str!("../docs/strategies/query_results.md")]
+    pub mod query_results {}
 }
 
 #[doc = include_str!("../docs/architecture.md")]

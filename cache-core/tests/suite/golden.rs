@@ -5,6 +5,7 @@ use bytes::Bytes;
 use cache_core::model::entry::{Entry, Stamp};
 use cache_core::model::key::{Address, Bucket, Key, KeyHash, KeySpace};
 use cache_core::model::second_look::SecondLook;
+use cache_core::query::{Query, spelling::Dialect};
 use cache_core::wire::codec::{Bincode, Codec};
 use cache_core::wire::envelope::{self, Label};
 use cache_core::wire::invalidation::{
@@ -181,4 +182,14 @@ fn bincode_as_the_codec_writes_it() {
         .encode(&(300, "Ada".to_owned()))
         .expect("it can be encoded");
     assert_eq!(hex(&bytes), plain("fb2c01 03416461"));
+}
+
+#[test]
+fn query_keys_version_1() {
+    let sql = "SELECT name FROM users WHERE id = $1 AND kind IN ('a', 2)";
+    let query = Query::parse(sql, Dialect::Postgres).expect("a read");
+    assert_eq!(
+        query.key(&[&7, &"x"]).to_string(),
+        "sql:41250d5dbc20f0a7:2e34e9c5010ce180286cfdcfe2df6b50"
+    );
 }

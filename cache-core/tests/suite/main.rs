@@ -12,6 +12,8 @@ mod herd;
 mod inspect;
 mod losses;
 mod paths;
+mod query;
+mod query_reads;
 mod races;
 mod refresh;
 mod replica;
