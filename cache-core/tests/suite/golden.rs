@@ -6,7 +6,8 @@ use cache_core::model::entry::{Entry, Stamp};
 use cache_core::model::key::{Address, Bucket, Key, KeyHash, KeySpace};
 use cache_core::model::second_look::SecondLook;
 use cache_core::query::{Query, spelling::Dialect};
-use cache_core::wire::codec::{Bincode, Codec};
+use cache_core::wire::codec::{Bincode, Codec, Raw};
+use cache_core::wire::compressed::Compressed;
 use cache_core::wire::envelope::{self, Label};
 use cache_core::wire::invalidation::{
     Content, Inspection, Invalidation, Message, Publisher, Target, Violation,
@@ -192,4 +193,22 @@ fn query_keys_version_1() {
         query.key(&[&7, &"x"]).to_string(),
         "sql:41250d5dbc20f0a7:2e34e9c5010ce180286cfdcfe2df6b50"
     );
+}
+
+const LZ4_1: &str = "01 28000000 af303132333435363738390a000560343536373839";
+const ZSTD_1: &str = "02 28000000 28b52ffd202885000050303132333435363738390100150b12";
+
+/// A compressor may pack better one day, so only how it is read is fixed.
+#[test]
+fn compressed_values_version_1() {
+    let value = Bytes::from("0123456789".repeat(4));
+    let codec = Compressed::lz4(Raw);
+    let plain = codec.encode(&value).expect("it can be encoded");
+    assert_eq!(hex(&plain), format!("00{}", hex(&value)));
+    for golden in [LZ4_1, ZSTD_1] {
+        let read: Result<Bytes, _> = codec.decode(&unhex(golden));
+        assert_eq!(read.expect("it can be read"), value);
+    }
+    assert_eq!(Codec::<Bytes>::id(&codec), 64);
+    assert_eq!(Codec::<Bytes>::fingerprint(&codec), 3_579_956_984);
 }

@@ -47,6 +47,7 @@ const CACHE_CORE: Floors = Floors {
         ("wire/codec.rs", 0),
         ("wire/mod.rs", 0),
         ("bus/memory.rs", 1),
+        ("wire/compressed.rs", 1),
         ("config/wrong.rs", 1),
         ("guard/trust.rs", 1),
         ("model/as_of.rs", 1),
