@@ -8,10 +8,12 @@ use crate::fill::run::Load;
 use crate::fill::{Ask, Tiers};
 use crate::model::key::Key;
 use crate::model::tag::Tag;
+use crate::model::template::KeyTemplate;
 use crate::policy::{Policy, UnleasedSet};
 use crate::source::{Cause, Loaded, Loader, Wanted, Writer};
 use crate::strategy::batch::{self, Answers};
 use crate::strategy::cache_aside::{Hit, Lookup};
+use crate::strategy::memoize::{self, Args, Memoized};
 use crate::strategy::read_through::ReadThrough;
 use crate::strategy::write_through::WriteThrough;
 use crate::wire::codec::Codec;
@@ -170,6 +172,48 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// The same cache with a writer of its own.
     pub fn write_through(&self, writer: impl Writer<V>) -> WriteThrough<V> {
         WriteThrough::new(self.tiers.clone(), Arc::new(writer))
+    }
+
+    /// A function whose answers this cache keeps, by a key that a template makes of its
+    /// arguments. Each function has a cache of its own, or a word of its own in the template.
+    ///
+    /// The function reads the primary: it is not told how far a replica must be.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] if the template has more or fewer fields than the function
+    /// has arguments.
+    pub fn memoize<A, F, Fut, L, E>(
+        &self,
+        key: KeyTemplate,
+        function: F,
+    ) -> Result<Memoized<A, V>, Error>
+    where
+        A: Args,
+        F: Fn(A) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<L, E>> + Send + 'static,
+        L: Into<Loaded<V>>,
+        E: Into<Cause>,
+    {
+        let key = memoize::by_template(key)?;
+        Ok(Memoized::new(self.tiers.clone(), key, function))
+    }
+
+    /// The same by a key function: arguments that answer differently have different keys.
+    pub fn memoize_by<A, K, F, Fut, L, E>(
+        &self,
+        key: impl Fn(&A) -> K + Send + Sync + 'static,
+        function: F,
+    ) -> Memoized<A, V>
+    where
+        A: Send + 'static,
+        K: AsRef<[u8]>,
+        F: Fn(A) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<L, E>> + Send + 'static,
+        L: Into<Loaded<V>>,
+        E: Into<Cause>,
+    {
+        let key = move |args: &A| Ok(key(args));
+        Memoized::new(self.tiers.clone(), key, function)
     }
 
     /// Invalidates a key everywhere. Call it after the source's commit. Returns

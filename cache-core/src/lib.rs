@@ -2,7 +2,8 @@
 //!
 //! - [`Cache`]: the handle; [`Cache::get`] and [`Cache::get_or_load`] are
 //!   cache-aside, [`Cache::read_through`] makes a cache that loads by itself,
-//!   [`Cache::write_through`] one that writes.
+//!   [`Cache::write_through`] one that writes, [`Cache::memoize`] a function with a cache
+//!   before it; [`Cache::builder`] opens one in one expression.
 //! - [`connect::open`] joins a [`Domain`]: L2, the bus, and what keeps this process's
 //!   caches coherent.
 //! - [`Policy`]: the limits and lifetimes of one cache.
@@ -13,6 +14,7 @@
 //! - [`manual`]: what is promised, the architecture, the defaults, the words.
 #![deny(missing_docs)]
 
+pub mod builder;
 pub mod bus;
 pub mod cache;
 pub mod clock;
@@ -58,5 +60,6 @@ pub use model::template::KeyTemplate;
 pub use policy::Policy;
 pub use source::{Loaded, Loader, Wanted, WriteError, Writer};
 pub use strategy::cache_aside::{FillTicket, Hit, Lookup};
+pub use strategy::memoize::Memoized;
 pub use strategy::read_through::ReadThrough;
 pub use strategy::write_through::{Receipt, WriteThrough};

@@ -18,6 +18,12 @@ pub mod strategies {
     #[doc = include_str!("../docs/strategies/read_through.md")]
     pub mod read_through {}
 
+    #[doc = include_str!("../docs/strategies/refresh_ahead.md")]
+    pub mod refresh_ahead {}
+
+    #[doc = include_str!("../docs/strategies/memoize.md")]
+    pub mod memoize {}
+
     #[doc = include_str!("../docs/strategies/write_through.md")]
     pub mod write_through {}
 

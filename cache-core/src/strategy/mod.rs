@@ -2,5 +2,6 @@
 
 pub mod batch;
 pub mod cache_aside;
+pub mod memoize;
 pub mod read_through;
 pub mod write_through;

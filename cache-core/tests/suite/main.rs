@@ -11,6 +11,7 @@ mod guard;
 mod herd;
 mod inspect;
 mod losses;
+mod memoize;
 mod paths;
 mod query;
 mod query_reads;
