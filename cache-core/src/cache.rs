@@ -1,5 +1,6 @@
 //! `Cache<V>`: the handle that services hold.
 
+use crate::advice;
 use crate::coherence::announce::Change;
 use crate::domain::Domain;
 use crate::error::Error;
@@ -43,12 +44,16 @@ pub enum SetOutcome {
 }
 
 impl<V: Send + Sync + 'static> Cache<V> {
-    /// Opens a cache in a domain.
+    /// Opens a cache in a domain. What the policy says and surely does not mean is logged
+    /// as a warning ([`crate::advice`]).
     ///
     /// # Errors
     /// [`crate::Kind::Invalid`] for a policy that contradicts itself.
     pub fn open(domain: &Arc<Domain>, policy: Policy, codec: impl Codec<V>) -> Result<Self, Error> {
         let tiers = Tiers::open(domain.clone(), policy, Arc::new(codec))?;
+        for advice in advice::of(&tiers.policy) {
+            advice.log(tiers.policy.name.as_str());
+        }
         Ok(Self { tiers })
     }
 

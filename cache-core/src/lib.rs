@@ -14,6 +14,7 @@
 //! - [`manual`]: what is promised, the architecture, the defaults, the words.
 #![deny(missing_docs)]
 
+pub mod advice;
 pub mod builder;
 pub mod bus;
 pub mod cache;

@@ -38,6 +38,9 @@ pub mod architecture {}
 #[doc = include_str!("../docs/defaults.md")]
 pub mod defaults {}
 
+#[doc = include_str!("../docs/advice.md")]
+pub mod advice {}
+
 #[doc = include_str!("../docs/vocabulary.md")]
 pub mod vocabulary {}
 

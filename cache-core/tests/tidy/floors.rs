@@ -81,6 +81,7 @@ const CACHE_CORE: Floors = Floors {
         ("tier/redis/router.rs", 4),
         ("coherence/apply.rs", 5),
         ("metrics.rs", 5),
+        ("advice.rs", 5),
         ("query/mod.rs", 5),
         ("coherence/heartbeat.rs", 5),
         ("tier/memory.rs", 5),
