@@ -329,6 +329,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
         &self.tiers.policy
     }
 
+    /// Up to so many keys of this process's L1, in no order. Once it is full, they are
+    /// mostly those that are asked for most: L1 keeps those.
+    pub fn l1_keys(&self, most: usize) -> Vec<Arc<[u8]>> {
+        self.tiers.l1.keys(most)
+    }
+
     /// Entries and bytes in this process's L1; lags a little behind.
     pub fn l1_size(&self) -> (u64, u64) {
         (self.tiers.l1.entries(), self.tiers.l1.weight())

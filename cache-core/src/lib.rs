@@ -63,4 +63,5 @@ pub use source::{Loaded, Loader, Wanted, WriteError, Writer};
 pub use strategy::cache_aside::{FillTicket, Hit, Lookup};
 pub use strategy::memoize::Memoized;
 pub use strategy::read_through::ReadThrough;
+pub use strategy::warm_up::{WarmUp, Warmed};
 pub use strategy::write_through::{Receipt, WriteThrough};

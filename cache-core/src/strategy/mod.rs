@@ -4,4 +4,5 @@ pub mod batch;
 pub mod cache_aside;
 pub mod memoize;
 pub mod read_through;
+pub mod warm_up;
 pub mod write_through;

@@ -21,4 +21,5 @@ mod refresh;
 mod replica;
 mod shadow;
 mod stale;
+mod warm_up;
 mod write_through;

@@ -107,6 +107,7 @@ const CACHE_CORE: Floors = Floors {
         ("strategy/cache_aside.rs", 14),
         ("strategy/batch.rs", 15),
         ("strategy/memoize.rs", 15),
+        ("strategy/warm_up.rs", 14),
         ("strategy/read_through.rs", 15),
         ("strategy/write_through.rs", 14),
         ("cache.rs", 16),
