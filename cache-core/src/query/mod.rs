@@ -195,17 +195,18 @@ fn read(sql: &str, dialect: Dialect) -> (String, Result<Parsed, Refusal>) {
             return (unread, Err(Refusal::Unreadable(error.to_string())));
         }
     };
+    let hints: Vec<_> = tokens.iter().filter_map(spelling::hint).collect();
     tokens.retain(|token| !spelling::is_space(token));
     while tokens.last() == Some(&Token::SemiColon) {
         tokens.pop();
     }
     let shape = spelling::shape(&tokens, dialect);
-    let parsed = check(&tokens, dialect).and_then(|()| parse(tokens, dialect));
+    let parsed = check(&tokens, dialect).and_then(|()| parse(tokens, &hints, dialect));
     (shape, parsed)
 }
 
-fn parse(tokens: Vec<Token>, dialect: Dialect) -> Result<Parsed, Refusal> {
-    let hash = spelling::hash(&tokens, dialect);
+fn parse(tokens: Vec<Token>, hints: &[String], dialect: Dialect) -> Result<Parsed, Refusal> {
+    let hash = spelling::hash(&tokens, hints, dialect);
     let mut parser = Parser::new(dialect.parser())
         .with_recursion_limit(DEPTH_MAX)
         .with_tokens(tokens);

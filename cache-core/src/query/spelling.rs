@@ -3,7 +3,7 @@
 
 use sha2::{Digest, Sha256};
 use sqlparser::dialect;
-use sqlparser::tokenizer::{Token, Word};
+use sqlparser::tokenizer::{Token, Whitespace, Word};
 use std::fmt::Write;
 
 /// The database that a statement is written for.
@@ -96,11 +96,24 @@ pub(crate) fn is_space(token: &Token) -> bool {
     matches!(token, Token::Whitespace(_) | Token::EOF)
 }
 
+/// The text of a comment that a database heeds.
+pub(crate) fn hint(token: &Token) -> Option<String> {
+    match token {
+        Token::Whitespace(Whitespace::MultiLineComment(text)) => {
+            let hint = text.strip_prefix('+')?;
+            Some(hint.trim().to_owned())
+        }
+        _ => None,
+    }
+}
+
 /// The hash of a statement in its one spelling, to which the parameters are yet to come.
 ///
 /// The values of literals stay in their places. Beside a shape, in a list, they would say
 /// the same for `a IN (1, 2) AND b IN (3)` and `a IN (1) AND b IN (2, 3)`.
-pub(crate) fn hash(tokens: &[Token], dialect: Dialect) -> Sha256 {
+///
+/// Hints count: `/*+ SET_VAR(time_zone = ...) */` makes another answer.
+pub(crate) fn hash(tokens: &[Token], hints: &[String], dialect: Dialect) -> Sha256 {
     let mut hash = Sha256::new();
     hash.update([1, dialect as u8]);
     let mut add = |kind: u8, text: &str| {
@@ -108,6 +121,7 @@ pub(crate) fn hash(tokens: &[Token], dialect: Dialect) -> Sha256 {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text);
     };
+    hints.iter().for_each(|hint| add(b'h', hint));
     for token in tokens {
         match token {
             Token::Word(word) if word.quote_style.is_some() => add(b'q', &dialect.word(word)),

@@ -100,8 +100,12 @@ impl Reading {
             [name] => self.is_common(&self.exact(name)),
             _ => false,
         };
+        let table = name_of(&texts);
+        if !is_common && volatile::is_catalog(&table) {
+            return Err(Refusal::Volatile(table));
+        }
         if !is_common {
-            self.tables.insert(name_of(&texts));
+            self.tables.insert(table);
         }
         Ok(())
     }

@@ -60,6 +60,7 @@ fn queries_that_may_answer_otherwise_have_keys_of_their_own() {
         key("select * from t where a = 'It''s'", &[]),
         key("select * from t where a = 'it''s'", &[]),
         key("select a from t", &[]),
+        key("select /*+ SET_VAR(time_zone='UTC') */ a from t", &[]),
         key("select \"A\" from t", &[]),
     ];
     let mut distinct = keys.to_vec();
