@@ -28,7 +28,7 @@ use xxhash_rust::xxh3::xxh3_64;
 const TAG: &str = "table:{table}";
 /// Nested queries and calls, as the parser counts them.
 const DEPTH_MAX: usize = 50;
-/// Twice what the largest tree within the limits needs without optimisation.
+/// Four times what the largest trees within the limits need without optimisation.
 const STACK_BYTES: usize = 32 * 1024 * 1024;
 /// How much of a statement an error shows, in characters.
 const SHOWN_MAX: usize = 200;
