@@ -1,5 +1,6 @@
 //! `Cache<V>`: the handle that services hold.
 
+use crate::advice;
 use crate::coherence::announce::Change;
 use crate::domain::Domain;
 use crate::error::Error;
@@ -8,11 +9,13 @@ use crate::fill::run::Load;
 use crate::fill::{Ask, Tiers};
 use crate::model::key::Key;
 use crate::model::tag::Tag;
+use crate::model::template::KeyTemplate;
 use crate::policy::{Policy, UnleasedSet};
 use crate::queue::Queue;
 use crate::source::{BulkWriter, Cause, Loaded, Loader, Wanted, Writer};
 use crate::strategy::batch::{self, Answers};
 use crate::strategy::cache_aside::{Hit, Lookup};
+use crate::strategy::memoize::{self, Args, Memoized};
 use crate::strategy::read_through::ReadThrough;
 use crate::strategy::write_behind::Behind;
 use crate::strategy::write_behind::handle::WriteBehind;
@@ -44,12 +47,16 @@ pub enum SetOutcome {
 }
 
 impl<V: Send + Sync + 'static> Cache<V> {
-    /// Opens a cache in a domain.
+    /// Opens a cache in a domain. What the policy says and surely does not mean is logged
+    /// as a warning ([`crate::advice`]).
     ///
     /// # Errors
     /// [`crate::Kind::Invalid`] for a policy that contradicts itself.
     pub fn open(domain: &Arc<Domain>, policy: Policy, codec: impl Codec<V>) -> Result<Self, Error> {
         let tiers = Tiers::open(domain.clone(), policy, Arc::new(codec))?;
+        for advice in advice::of(&tiers.policy) {
+            advice.log(tiers.policy.name.as_str());
+        }
         Ok(Self { tiers })
     }
 
@@ -190,6 +197,48 @@ impl<V: Send + Sync + 'static> Cache<V> {
         WriteBehind::new(self.tiers.clone(), queue, Arc::new(writer), behind)
     }
 
+    /// A function whose answers this cache keeps, by a key that a template makes of its
+    /// arguments. Each function has a cache of its own, or a word of its own in the template.
+    ///
+    /// The function reads the primary: it is not told how far a replica must be.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] if the template has more or fewer fields than the function
+    /// has arguments.
+    pub fn memoize<A, F, Fut, L, E>(
+        &self,
+        key: KeyTemplate,
+        function: F,
+    ) -> Result<Memoized<A, V>, Error>
+    where
+        A: Args,
+        F: Fn(A) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<L, E>> + Send + 'static,
+        L: Into<Loaded<V>>,
+        E: Into<Cause>,
+    {
+        let key = memoize::by_template(key)?;
+        Ok(Memoized::new(self.tiers.clone(), key, function))
+    }
+
+    /// The same by a key function: arguments that answer differently have different keys.
+    pub fn memoize_by<A, K, F, Fut, L, E>(
+        &self,
+        key: impl Fn(&A) -> K + Send + Sync + 'static,
+        function: F,
+    ) -> Memoized<A, V>
+    where
+        A: Send + 'static,
+        K: AsRef<[u8]>,
+        F: Fn(A) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<L, E>> + Send + 'static,
+        L: Into<Loaded<V>>,
+        E: Into<Cause>,
+    {
+        let key = move |args: &A| Ok(key(args));
+        Memoized::new(self.tiers.clone(), key, function)
+    }
+
     /// Invalidates a key everywhere. Call it after the source's commit. Returns
     /// whether L2 has it already; otherwise it is repeated until L2 has.
     ///
@@ -296,6 +345,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// The policy.
     pub fn policy(&self) -> &Policy {
         &self.tiers.policy
+    }
+
+    /// Up to so many keys of this process's L1, in no order. Once it is full, they are
+    /// mostly those that are asked for most: L1 keeps those.
+    pub fn l1_keys(&self, most: usize) -> Vec<Arc<[u8]>> {
+        self.tiers.l1.keys(most)
     }
 
     /// Entries and bytes in this process's L1; lags a little behind.

@@ -1,6 +1,7 @@
 //! Settings become a running domain: the only file that names Redis and NATS
 //! together.
 
+use crate::advice::{Advice, advise};
 use crate::bus::Bus;
 use crate::bus::memory::MemoryBus;
 use crate::bus::nats::NatsBus;
@@ -79,6 +80,37 @@ impl DomainSettings {
             timing: Timing::default(),
         }
     }
+
+    /// What stands in these settings and is surely not meant.
+    pub fn advice(&self) -> Vec<Advice> {
+        let (l2_is_shared, bus_is_shared) =
+            (self.remote != RemoteAt::Memory, self.bus != BusAt::Memory);
+        let Timing { heartbeat, trust } = self.timing;
+        let all = [
+            advise(
+                l2_is_shared && !bus_is_shared,
+                "bus_not_shared",
+                "L2 is in Redis, and the bus in this process".to_owned(),
+                "no other process hears of an invalidation: its L1 answers until its TTL",
+                "put the bus into NATS",
+            ),
+            advise(
+                bus_is_shared && !l2_is_shared,
+                "l2_not_shared",
+                "the bus is in NATS, and L2 in this process".to_owned(),
+                "each process loads for itself, and no lease holds between them",
+                "put L2 into Redis",
+            ),
+            advise(
+                trust < heartbeat.saturating_mul(3),
+                "trust_too_short",
+                format!("trust_for = {trust:?}, heartbeat = {heartbeat:?}"),
+                "one message that is lost switches L1 off",
+                "set `trust_for` to at least three heartbeats",
+            ),
+        ];
+        all.into_iter().flatten().collect()
+    }
 }
 
 /// Connects to L2 and the bus, and joins the domain.
@@ -91,6 +123,9 @@ pub async fn open(
     role: Role,
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<Domain>, Error> {
+    for advice in settings.advice() {
+        advice.log(settings.name.as_str());
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let remote: Arc<dyn Remote> = match &settings.remote {
         RemoteAt::Memory => Arc::new(MemoryRemote::new(clock.clone())),

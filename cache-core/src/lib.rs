@@ -3,16 +3,20 @@
 //! - [`Cache`]: the handle; [`Cache::get`] and [`Cache::get_or_load`] are
 //!   cache-aside, [`Cache::read_through`] makes a cache that loads by itself,
 //!   [`Cache::write_through`] one that writes, [`Cache::write_behind`] one that writes
-//!   a little later.
+//!   a little later, [`Cache::memoize`] a function with a cache before it;
+//!   [`Cache::builder`] opens one in one expression.
 //! - [`connect::open`] joins a [`Domain`]: L2, the bus, and what keeps this process's
 //!   caches coherent.
 //! - [`Policy`]: the limits and lifetimes of one cache.
 //! - [`KeyTemplate`]: keys, as the application and the invalidator's rules share them.
+//! - `query`: keys and tags from the text of a SQL statement (feature `sql`).
 //! - [`tier::Remote`], [`bus::Bus`] and [`queue::Queue`]: the seams, with a contract suite each in
 //!   `testkit`.
 //! - [`manual`]: what is promised, the architecture, the defaults, the words.
 #![deny(missing_docs)]
 
+pub mod advice;
+pub mod builder;
 pub mod bus;
 pub mod cache;
 pub mod clock;
@@ -31,6 +35,8 @@ pub mod model;
 #[cfg(feature = "ops")]
 pub mod ops;
 pub mod policy;
+#[cfg(feature = "sql")]
+pub mod query;
 pub mod queue;
 mod queue_series;
 pub mod random;
@@ -59,7 +65,9 @@ pub use policy::Policy;
 pub use source::{BulkWriter, Due, Loaded, Loader, Wanted, WriteError, Writer};
 pub use strategy::cache_aside::{FillTicket, Hit, Lookup};
 pub use strategy::commit::Receipt;
+pub use strategy::memoize::Memoized;
 pub use strategy::read_through::ReadThrough;
+pub use strategy::warm_up::{WarmUp, Warmed};
 pub use strategy::write_behind::Behind;
 pub use strategy::write_behind::handle::WriteBehind;
 pub use strategy::write_through::WriteThrough;

@@ -21,11 +21,18 @@ pub mod strategies {
     #[doc = include_str!("../docs/strategies/refresh_ahead.md")]
     pub mod refresh_ahead {}
 
+    #[doc = include_str!("../docs/strategies/memoize.md")]
+    pub mod memoize {}
+
     #[doc = include_str!("../docs/strategies/write_through.md")]
     pub mod write_through {}
 
     #[doc = include_str!("../docs/strategies/write_behind.md")]
     pub mod write_behind {}
+
+    #[cfg(feature = "sql")]
+    #[doc = include_str!("../docs/strategies/query_results.md")]
+    pub mod query_results {}
 }
 
 #[doc = include_str!("../docs/architecture.md")]
@@ -33,6 +40,9 @@ pub mod architecture {}
 
 #[doc = include_str!("../docs/defaults.md")]
 pub mod defaults {}
+
+#[doc = include_str!("../docs/advice.md")]
+pub mod advice {}
 
 #[doc = include_str!("../docs/vocabulary.md")]
 pub mod vocabulary {}

@@ -118,9 +118,18 @@ impl Policy {
     /// # Errors
     /// [`Kind::Invalid`] for a name outside its limits.
     pub fn new(name: &str) -> Result<Self, Error> {
+        Ok(Self::named(Name::new(name)?))
+    }
+
+    /// The default policy of a cache whose name is not known yet.
+    pub(crate) fn unnamed() -> Self {
+        Self::named(Name::new("unnamed").expect("a name within its limits"))
+    }
+
+    fn named(name: Name) -> Self {
         let minutes = |count: u64| Duration::from_secs(60 * count);
-        Ok(Self {
-            name: Name::new(name)?,
+        Self {
+            name,
             lifetime: Lifetime {
                 ttl: minutes(5),
                 negative_ttl: Duration::from_secs(30),
@@ -144,7 +153,7 @@ impl Policy {
             wait: Duration::from_secs(1),
             unleased_set: UnleasedSet::default(),
             shadow_per_million: 0,
-        })
+        }
     }
 
     /// How long a writer's quarantine lasts.
@@ -157,11 +166,7 @@ impl Policy {
     /// # Errors
     /// [`Kind::Invalid`] with every contradiction.
     pub fn check(&self) -> Result<(), Error> {
-        let rules = self.of_values().into_iter().chain(self.of_loads());
-        let broken: Vec<_> = rules
-            .filter(|(holds, _)| !holds)
-            .map(|(_, rule)| rule)
-            .collect();
+        let broken = self.broken();
         if broken.is_empty() {
             return Ok(());
         }
@@ -169,6 +174,13 @@ impl Policy {
             Error::new(Kind::Invalid, "reading a policy", self.name.as_str())
                 .hint(broken.join("; ")),
         )
+    }
+
+    /// The rules that do not hold.
+    pub(crate) fn broken(&self) -> Vec<&'static str> {
+        let rules = self.of_values().into_iter().chain(self.of_loads());
+        let broken = rules.filter(|(holds, _)| !holds);
+        broken.map(|(_, rule)| rule).collect()
     }
 
     /// The rules for what is kept, and whether each holds.

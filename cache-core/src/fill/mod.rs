@@ -230,7 +230,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         })
     }
 
-    /// An entry as this process holds it; `encoded` is the size of its value.
+    /// An entry as this process holds it; `encoded` is the size of its value, unpacked.
     pub(crate) fn held(&self, attempt: &Attempt, entry: Entry<V>, encoded: usize) -> Arc<Held<V>> {
         let (lifetime, clock) = (&self.policy.lifetime, self.domain.clock());
         let (now, wall_ms) = (clock.now(), clock.wall_ms());

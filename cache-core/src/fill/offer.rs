@@ -60,7 +60,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         if let FillOutcome::Stored(as_of) = outcome {
             entry.as_of = as_of;
         }
-        let held = self.held(attempt, entry, body.len());
+        let held = self.held(attempt, entry, self.codec.size(&body));
         if let FillOutcome::Stored(stored) = outcome
             && self.vouches(attempt, as_of, stored)
         {

@@ -158,7 +158,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         if !ask.takes(entry.stored_ms, || wall_ms) {
             return Worth::TooOld(as_of);
         }
-        let encoded = body.len();
+        let encoded = self.codec.size(&body);
         match entry.try_map(|bytes| self.codec.decode(&bytes)) {
             Ok(entry) if expired => Worth::Expired(self.held(attempt, entry, encoded)),
             Ok(entry) => Worth::Good(self.held(attempt, entry, encoded)),

@@ -82,6 +82,11 @@ impl Breaker {
         Admission::Begin
     }
 
+    /// Whether every load is refused at the moment; asking is no try.
+    pub fn is_shut(&self, now: Tick) -> bool {
+        matches!(&*self.state.lock(), State::Open(open) if now < open.until)
+    }
+
     /// A load was answered.
     pub fn succeeded(&self) -> Option<Turned> {
         let mut state = self.state.lock();

@@ -3,6 +3,8 @@
 pub mod batch;
 pub mod cache_aside;
 pub mod commit;
+pub mod memoize;
 pub mod read_through;
+pub mod warm_up;
 pub mod write_behind;
 pub mod write_through;

@@ -6,6 +6,7 @@ use crate::fill::{Ask, Tiers};
 use crate::model::key::Key;
 use crate::source::Loader;
 use crate::strategy::cache_aside::Hit;
+use crate::strategy::warm_up::{WarmUp, Warmed};
 use std::fmt;
 use std::sync::Arc;
 
@@ -45,6 +46,24 @@ impl<V: Send + Sync + 'static> ReadThrough<V> {
             Box::pin(loading) as futures_util::future::BoxFuture<'static, _>
         }));
         self.tiers.get_or_load_hit(key, ask, load).await
+    }
+
+    /// Loads keys that will be asked for, such as those that [`crate::Cache::l1_keys`] gave
+    /// before a restart, at a pace that the source bears; what a tier has, is not loaded.
+    ///
+    /// Each load goes the way of any read: one in the fleet, within the limits of the
+    /// policy. Once the source is left alone, or ten loads in a row were not kept since L2
+    /// is away, the rest is skipped. A warm-up that is dropped begins no more loads.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for a pace outside its limits, 1 to 10,000 at once and a
+    /// second. What a load fails with is in the report.
+    pub async fn warm_up<K: AsRef<[u8]>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        pace: WarmUp,
+    ) -> Result<Warmed, Error> {
+        self.tiers.warm_up(keys, self.loader.clone(), pace).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is logged as an error, for tests to read.
+//! What is logged as an error or a warning, for tests to read.
 
 use parking_lot::Mutex;
 use std::fmt::{self, Write};
@@ -8,18 +8,18 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// The errors that this thread logs from here on, until it is dropped. For tests whose
+/// The errors and warnings that this thread logs from here on, until it is dropped. For tests whose
 /// runtime has one thread.
 #[derive(Debug)]
 pub struct Logs {
-    lines: Arc<Mutex<Vec<String>>>,
+    lines: Arc<Mutex<Vec<(Level, String)>>>,
     _guard: DefaultGuard,
 }
 
 impl Logs {
     /// Listens.
     pub fn listen() -> Self {
-        let lines = Arc::<Mutex<Vec<String>>>::default();
+        let lines = Arc::<Mutex<Vec<_>>>::default();
         let ear = Ear(lines.clone());
         Self {
             lines,
@@ -30,21 +30,32 @@ impl Logs {
     /// What was logged, one line an error: ` field=value` for each field, the message
     /// among them.
     pub fn errors(&self) -> Vec<String> {
-        self.lines.lock().clone()
+        self.of(Level::ERROR)
+    }
+
+    /// What was logged as a warning, in the same way.
+    pub fn warnings(&self) -> Vec<String> {
+        self.of(Level::WARN)
+    }
+
+    fn of(&self, level: Level) -> Vec<String> {
+        let lines = self.lines.lock();
+        let of_level = lines.iter().filter(|(of, _)| *of == level);
+        of_level.map(|(_, line)| line.clone()).collect()
     }
 }
 
-struct Ear(Arc<Mutex<Vec<String>>>);
+struct Ear(Arc<Mutex<Vec<(Level, String)>>>);
 
 impl Subscriber for Ear {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() == Level::ERROR
+        *metadata.level() <= Level::WARN
     }
 
     fn event(&self, event: &Event<'_>) {
         let mut line = Line::default();
         event.record(&mut line);
-        self.0.lock().push(line.0);
+        self.0.lock().push((*event.metadata().level(), line.0));
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

@@ -195,6 +195,12 @@ impl<V: Send + Sync + 'static> L1<V> {
         self.store.contains_key(&hash.0)
     }
 
+    /// Up to so many of the keys, in no order, valid or not.
+    pub fn keys(&self, most: usize) -> Vec<Arc<[u8]>> {
+        let entries = self.store.iter().take(most);
+        entries.map(|(_, held)| held.key.clone()).collect()
+    }
+
     /// Frees one key's memory.
     pub fn drop_key(&self, hash: KeyHash) {
         self.store.invalidate(&hash.0);

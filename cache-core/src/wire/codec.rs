@@ -32,6 +32,11 @@ pub trait Codec<V>: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// What the deserializer says; the caller counts it and takes it as a miss.
     fn decode(&self, bytes: &Bytes) -> Result<V, CodecError>;
+
+    /// What a value of these bytes counts in L1, in bytes.
+    fn size(&self, bytes: &Bytes) -> usize {
+        bytes.len()
+    }
 }
 
 /// Why a codec refused.

@@ -95,4 +95,16 @@ impl<K: Eq + Hash, V: Clone, S: BuildHasher> Cache<K, V, S> {
     }
 
     pub(crate) fn run_pending_tasks(&self) {}
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, V)> + use<K, V, S>
+    where
+        K: Clone,
+    {
+        let copy = |entries: &mut HashMap<K, V, S>| {
+            let each = entries.iter();
+            each.map(|(key, value)| (key.clone(), value.clone()))
+                .collect::<Vec<_>>()
+        };
+        self.step(copy).into_iter()
+    }
 }

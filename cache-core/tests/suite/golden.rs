@@ -5,7 +5,9 @@ use bytes::Bytes;
 use cache_core::model::entry::{Entry, Stamp};
 use cache_core::model::key::{Address, Bucket, Key, KeyHash, KeySpace};
 use cache_core::model::second_look::SecondLook;
-use cache_core::wire::codec::{Bincode, Codec};
+use cache_core::query::{Query, spelling::Dialect};
+use cache_core::wire::codec::{Bincode, Codec, Raw};
+use cache_core::wire::compressed::Compressed;
 use cache_core::wire::envelope::{self, Label};
 use cache_core::wire::invalidation::{
     Content, Inspection, Invalidation, Message, Publisher, Target, Violation,
@@ -203,4 +205,32 @@ fn queued_write_version_1() {
     };
     assert_eq!(hex(&queued::seal(&delete)), plain(QUEUED_DELETE_1));
     assert_eq!(queued::open(&unhex(QUEUED_DELETE_1)), Some(delete));
+}
+
+#[test]
+fn query_keys_version_1() {
+    let sql = "SELECT name FROM users WHERE id = $1 AND kind IN ('a', 2)";
+    let query = Query::parse(sql, Dialect::Postgres).expect("a read");
+    assert_eq!(
+        query.key(&[&7, &"x"]).to_string(),
+        "sql:41250d5dbc20f0a7:2e34e9c5010ce180286cfdcfe2df6b50"
+    );
+}
+
+const LZ4_1: &str = "01 28000000 af303132333435363738390a000560343536373839";
+const ZSTD_1: &str = "02 28000000 28b52ffd202885000050303132333435363738390100150b12";
+
+/// A compressor may pack better one day, so only how it is read is fixed.
+#[test]
+fn compressed_values_version_1() {
+    let value = Bytes::from("0123456789".repeat(4));
+    let codec = Compressed::lz4(Raw);
+    let plain = codec.encode(&value).expect("it can be encoded");
+    assert_eq!(hex(&plain), format!("00{}", hex(&value)));
+    for golden in [LZ4_1, ZSTD_1] {
+        let read: Result<Bytes, _> = codec.decode(&unhex(golden));
+        assert_eq!(read.expect("it can be read"), value);
+    }
+    assert_eq!(Codec::<Bytes>::id(&codec), 64);
+    assert_eq!(Codec::<Bytes>::fingerprint(&codec), 3_579_956_984);
 }

@@ -1,5 +1,6 @@
 //! All tests of cache-core that need more than one file's view, in one binary.
 
+mod advice;
 mod asks;
 mod bad_l2;
 mod batch;
@@ -12,11 +13,15 @@ mod guard;
 mod herd;
 mod inspect;
 mod losses;
+mod memoize;
 mod paths;
+mod query;
+mod query_reads;
 mod races;
 mod refresh;
 mod replica;
 mod shadow;
 mod stale;
+mod warm_up;
 mod write_behind;
 mod write_through;

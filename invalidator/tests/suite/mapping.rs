@@ -79,6 +79,25 @@ fn an_insert_and_a_delete_have_one_row() {
     );
 }
 
+/// The rule that the manual gives for query results.
+#[test]
+fn a_change_of_a_table_makes_the_tags_of_the_queries_that_read_it() {
+    let manual = include_str!("../../../cache-core/docs/strategies/query_results.md");
+    let after = manual.split_once("```toml").expect("a rule").1;
+    let by_table = rules(after.split_once("```").expect("its end").0);
+    let both = ["t:table:users", "t:table:public.users"];
+    for (op, before, after) in [
+        ("c", "null", NEW),
+        ("u", OLD, NEW),
+        ("u", "null", NEW),
+        ("d", OLD, "null"),
+        ("d", "null", "null"),
+    ] {
+        let targets = mapped(&by_table, &change(op, before, after));
+        assert_eq!(targets, both, "{op} of {before}");
+    }
+}
+
 #[test]
 fn an_update_without_an_old_row_kept_its_identity_only() {
     let by_id = rules("[[rule]]\ntable = 'public.users'\ncache = 'users'\nkeys = ['user:{id}']\n");
