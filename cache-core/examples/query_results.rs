@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 async fn report(cache: &Cache<Vec<String>>, query: &Query, user: u64) -> Result<(), Error> {
     let tags = query.tags();
-    let load = async move |_: Wanted| {
+    let load = async move |_: Wanted<_>| {
         let rows = vec![format!("an order of user {user}")];
         Ok::<_, Cause>(Loaded::value(rows).tagged(tags))
     };

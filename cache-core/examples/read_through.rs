@@ -5,7 +5,7 @@ use cache_core::wire::codec::Bincode;
 use cache_core::{Cache, DomainSettings, Error, KeyTemplate, Policy, Role, connect, event};
 use std::sync::Arc;
 
-async fn from_the_database(wanted: Wanted) -> Result<Option<String>, Cause> {
+async fn from_the_database(wanted: Wanted<String>) -> Result<Option<String>, Cause> {
     println!("  the database is asked for {}", wanted.text());
     Ok(Some("Ada".to_owned()))
 }

@@ -19,7 +19,7 @@ async fn main() -> Result<(), Error> {
     let cache = Cache::open(&domain, policy, Bincode::default())?;
 
     let loads = AtomicU64::new(0);
-    let rates = cache.read_through(move |_: Wanted| {
+    let rates = cache.read_through(move |_: Wanted<_>| {
         let load = loads.fetch_add(1, Ordering::Relaxed) + 1;
         async move {
             // A source that takes its time, and whose changes nobody tells of.

@@ -90,7 +90,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         load: F,
     ) -> Result<Option<Hit<V>>, Error>
     where
-        F: FnOnce(Wanted) -> Fut + Send + 'static,
+        F: FnOnce(Wanted<V>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<L, E>> + Send,
         L: Into<Loaded<V>>,
         E: Into<Cause>,
@@ -109,7 +109,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         load: F,
     ) -> Result<Option<Hit<V>>, Error>
     where
-        F: FnOnce(Wanted) -> Fut + Send + 'static,
+        F: FnOnce(Wanted<V>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<L, E>> + Send,
         L: Into<Loaded<V>>,
         E: Into<Cause>,
@@ -153,7 +153,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     ) -> Result<Answers<V>, Error>
     where
         K: AsRef<[u8]>,
-        F: Fn(Vec<Wanted>) -> Fut + Send + Sync + 'static,
+        F: Fn(Vec<Wanted<V>>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Vec<L>, E>> + Send + 'static,
         L: Into<Loaded<V>>,
         E: Into<Cause>,

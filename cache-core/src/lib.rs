@@ -62,7 +62,7 @@ pub use model::position::Position;
 pub use model::tag::Tag;
 pub use model::template::KeyTemplate;
 pub use policy::Policy;
-pub use source::{BulkWriter, Due, Loaded, Loader, Wanted, WriteError, Writer};
+pub use source::{BulkWriter, Due, Loaded, Loader, Stale, Wanted, WriteError, Writer};
 pub use strategy::cache_aside::{FillTicket, Hit, Lookup};
 pub use strategy::commit::Receipt;
 pub use strategy::memoize::Memoized;

@@ -37,6 +37,11 @@ pub struct Refresh {
     pub at_once: usize,
     /// How many begin in a second in this process: 100.
     pub per_second: u32,
+    /// How long a value may come to live that is never found changed: its lifetime doubles
+    /// with each refresh that finds the same bytes, up to this, and begins anew with the
+    /// first that does not. `None` for always the same lifetime: no longer one than was asked
+    /// for.
+    pub ttl_max: Option<Duration>,
 }
 
 impl Default for Refresh {
@@ -46,6 +51,7 @@ impl Default for Refresh {
             beta: 1.0,
             at_once: 8,
             per_second: 100,
+            ttl_max: None,
         }
     }
 }
@@ -109,6 +115,7 @@ impl Refresh {
             && (0.0..=100.0).contains(&self.beta)
             && some.contains(&self.at_once)
             && some.contains(&(self.per_second as usize))
+            && self.ttl_max.is_none_or(|most| most <= TTL_MAX)
     }
 }
 
@@ -230,7 +237,7 @@ impl Policy {
             (
                 self.refresh.is_none_or(|refresh| refresh.is_sound()),
                 "a refresh comes after a share from 0 to 1, with a beta from 0 to 100, and 1 to \
-                 10000 run at once and a second",
+                 10000 run at once and a second; no lifetime grows beyond 30 days",
             ),
             (
                 self.write_timeout >= Duration::from_millis(1)

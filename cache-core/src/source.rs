@@ -4,14 +4,19 @@ use crate::model::as_of::AsOf;
 use crate::model::position::Position;
 use crate::model::tag::Tag;
 use async_trait::async_trait;
+use bytes::Bytes;
 use std::error::Error as StdError;
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest validator, in bytes.
+pub const VALIDATOR_LEN_MAX: usize = 255;
 
 /// What a loader is asked for.
-#[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Wanted {
+pub struct Wanted<V> {
     /// The key.
     pub key: Arc<[u8]>,
     /// How far the value must reach to be kept, and to be what the caller asked for. A
@@ -21,14 +26,48 @@ pub struct Wanted {
     /// Whether every commit from before this load must be in it: no replica will do,
     /// however far it is.
     pub strict: bool,
+    /// What the cache still has of it, for a source that can say whether that is what it
+    /// has, too ([`Loaded::unchanged`]). Nothing that was invalidated.
+    pub stale: Option<Stale<V>>,
 }
 
-impl Wanted {
-    pub(crate) fn new(key: Arc<[u8]>, at_least: Position, strict: bool) -> Self {
+/// A value or an absence that has grown old; clones share it.
+pub struct Stale<V>(Arc<dyn Known<V>>);
+
+/// What is known of an old entry.
+pub(crate) trait Known<V>: Send + Sync {
+    fn value(&self) -> Option<&V>;
+    fn validator(&self) -> Option<&[u8]>;
+}
+
+impl<V> Stale<V> {
+    pub(crate) fn new(known: Arc<dyn Known<V>>) -> Self {
+        Self(known)
+    }
+
+    /// The value; `None` is a known absence.
+    pub fn value(&self) -> Option<&V> {
+        self.0.value()
+    }
+
+    /// What its loader had said to tell it by: an ETag, the version of a row.
+    pub fn validator(&self) -> Option<&[u8]> {
+        self.0.validator()
+    }
+}
+
+impl<V> Wanted<V> {
+    pub(crate) fn new(
+        key: Arc<[u8]>,
+        at_least: Position,
+        strict: bool,
+        stale: Option<Stale<V>>,
+    ) -> Self {
         Self {
             key,
             at_least,
             strict,
+            stale,
         }
     }
 
@@ -47,6 +86,15 @@ pub struct Loaded<V> {
     pub as_of: AsOf,
     /// Tags to invalidate it by.
     pub tags: Vec<Tag>,
+    /// How long it lives, if not as the policy says; at most 30 days.
+    pub ttl: Option<Duration>,
+    /// Whether it is cached at all, if it may be: an empty answer of a source that is still
+    /// filling up had better not be.
+    pub keep: bool,
+    /// What tells it from another value of its key: an ETag, the version of a row. The next
+    /// load is shown it ([`Wanted::stale`]). At most [`VALIDATOR_LEN_MAX`] bytes.
+    pub validator: Option<Bytes>,
+    pub(crate) is_unchanged: bool,
 }
 
 impl<V> Loaded<V> {
@@ -58,6 +106,42 @@ impl<V> Loaded<V> {
     /// The knowledge that the source has none.
     pub fn absent() -> Self {
         None.into()
+    }
+
+    /// The source has what [`Wanted::stale`] showed: it lives anew, with its tags and its
+    /// validator, unless others are given.
+    pub fn unchanged() -> Self {
+        Self {
+            is_unchanged: true,
+            ..Self::absent()
+        }
+    }
+
+    /// The same, living so long.
+    #[must_use]
+    pub fn living(self, ttl: Duration) -> Self {
+        Self {
+            ttl: Some(ttl),
+            ..self
+        }
+    }
+
+    /// The same, for this caller alone.
+    #[must_use]
+    pub fn not_kept(self) -> Self {
+        Self {
+            keep: false,
+            ..self
+        }
+    }
+
+    /// The same, told from other values by this.
+    #[must_use]
+    pub fn validated_by(self, validator: impl Into<Bytes>) -> Self {
+        Self {
+            validator: Some(validator.into()),
+            ..self
+        }
     }
 
     /// The same, read elsewhere than from the primary.
@@ -82,6 +166,10 @@ impl<V> From<Option<V>> for Loaded<V> {
             value,
             as_of: AsOf::Leased,
             tags: Vec::new(),
+            ttl: None,
+            keep: true,
+            validator: None,
+            is_unchanged: false,
         }
     }
 }
@@ -200,22 +288,58 @@ pub trait Loader<V>: Send + Sync + 'static {
     ///
     /// # Errors
     /// The source's own; callers see it as the cause of `Kind::LoadFailed`.
-    async fn load(&self, wanted: Wanted) -> Result<Loaded<V>, Cause>;
+    async fn load(&self, wanted: Wanted<V>) -> Result<Loaded<V>, Cause>;
 }
 
 #[async_trait]
 impl<V, F, Fut, L, E> Loader<V> for F
 where
     V: Send + 'static,
-    F: Fn(Wanted) -> Fut + Send + Sync + 'static,
+    F: Fn(Wanted<V>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<L, E>> + Send,
     L: Into<Loaded<V>> + 'static,
     E: Into<Cause> + 'static,
 {
-    async fn load(&self, wanted: Wanted) -> Result<Loaded<V>, Cause> {
+    async fn load(&self, wanted: Wanted<V>) -> Result<Loaded<V>, Cause> {
         match self(wanted).await {
             Ok(loaded) => Ok(loaded.into()),
             Err(cause) => Err(cause.into()),
         }
+    }
+}
+
+impl<V> Clone for Stale<V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<V> fmt::Debug for Stale<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stale")
+            .field("validator", &self.validator())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<V> Clone for Wanted<V> {
+    fn clone(&self) -> Self {
+        Self {
+            key: self.key.clone(),
+            at_least: self.at_least,
+            strict: self.strict,
+            stale: self.stale.clone(),
+        }
+    }
+}
+
+impl<V> fmt::Debug for Wanted<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wanted")
+            .field("key", &self.text())
+            .field("at_least", &self.at_least)
+            .field("strict", &self.strict)
+            .field("stale", &self.stale)
+            .finish()
     }
 }

@@ -126,7 +126,7 @@ impl Traffic {
 
     fn through(&self, cache: &Cache<Bytes>) -> ReadThrough<Bytes> {
         let database = self.database.clone();
-        cache.read_through(move |wanted: Wanted| {
+        cache.read_through(move |wanted: Wanted<_>| {
             let database = database.clone();
             async move {
                 let row = row_of(&wanted.text());

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 /// One key that is to be loaded, and where its value is waited for.
 pub struct Order<V> {
     /// The key.
-    pub wanted: Wanted,
+    pub wanted: Wanted<V>,
     /// Its hash.
     pub hash: KeyHash,
     /// Who waits for its value.
@@ -89,7 +89,7 @@ impl<V: Send> Slot<V> {
     }
 
     /// Loads this key together with the others; nothing if the load went away.
-    pub async fn load(self, wanted: Wanted, hash: KeyHash) -> Option<Result<Loaded<V>, Error>> {
+    pub async fn load(self, wanted: Wanted<V>, hash: KeyHash) -> Option<Result<Loaded<V>, Error>> {
         let (answer, loaded) = oneshot::channel();
         self.0.settle(Some(Order {
             wanted,

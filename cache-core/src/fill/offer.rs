@@ -9,7 +9,7 @@ use crate::model::entry::{Entry, Stamp};
 use crate::model::lifetime::{TTL_MAX, UNKNOWN_TTL_MAX};
 use crate::model::position::Position;
 use crate::model::tag::{TAGS_MAX, Tag};
-use crate::source::Loaded;
+use crate::source::{Loaded, VALIDATOR_LEN_MAX};
 use crate::tier::l1::Held;
 use crate::tier::tags::Reach;
 use crate::tier::{Filled, Offer};
@@ -48,10 +48,12 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         ttl: Option<Duration>,
     ) -> Result<(Arc<Held<V>>, FillOutcome), Error> {
         let as_of = loaded.as_of;
+        let keep = loaded.keep;
         let body = self.encode_some(&loaded)?;
         let granted = grant.as_ref().map_or(Position::ZERO, |grant| grant.as_of);
         let mut entry = self.entry(attempt, loaded, granted, ttl)?;
-        let not_kept = entry.ttl.is_zero() || as_of == AsOf::Unknown && entry.value.is_none();
+        let not_kept =
+            !keep || entry.ttl.is_zero() || as_of == AsOf::Unknown && entry.value.is_none();
         let outcome = match grant {
             _ if not_kept => FillOutcome::NotKept,
             None => FillOutcome::LeaseLost,
@@ -116,11 +118,15 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         granted: Position,
         ttl: Option<Duration>,
     ) -> Result<Entry<V>, Error> {
+        let error = || Error::new(Kind::Invalid, "storing a value", self.policy.name.as_str());
+        if loaded.is_unchanged {
+            return Err(error().hint("only a loader that was shown a value can say `unchanged`"));
+        }
         let drawn = self
             .policy
             .lifetime
             .draw(loaded.value.is_none(), self.domain.random().share());
-        let ttl = ttl.unwrap_or(drawn).min(TTL_MAX);
+        let ttl = ttl.or(loaded.ttl).unwrap_or(drawn).min(TTL_MAX);
         let ttl = match loaded.as_of {
             AsOf::Unknown => ttl.min(UNKNOWN_TTL_MAX),
             _ => ttl,
@@ -129,11 +135,14 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         tags.sort_unstable();
         tags.dedup();
         if tags.len() > TAGS_MAX {
-            return Err(
-                Error::new(Kind::Invalid, "storing a value", self.policy.name.as_str()).hint(
-                    format!("it has {} tags, {TAGS_MAX} are allowed", tags.len()),
-                ),
-            );
+            let hint = format!("it has {} tags, {TAGS_MAX} are allowed", tags.len());
+            return Err(error().hint(hint));
+        }
+        let validator_len = loaded.validator.as_ref().map_or(0, Bytes::len);
+        if validator_len > VALIDATOR_LEN_MAX {
+            return Err(error().hint(format!(
+                "its validator has {validator_len} bytes, {VALIDATOR_LEN_MAX} are allowed"
+            )));
         }
         // What this process knew before it read the primary, the primary held. A
         // replica may be behind that; if it is ahead, a local change of the tag that
@@ -155,6 +164,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             stamps: std::iter::once(Tag::all()).chain(tags).map(stamp).collect(),
             stored_ms: self.domain.clock().wall_ms(),
             ttl,
+            validator: loaded.validator,
             fleeting: loaded.as_of == AsOf::Unknown,
         })
     }
@@ -268,6 +278,7 @@ fn bytes_of<V>(entry: &Entry<V>, body: &Bytes) -> Entry<Bytes> {
         stamps: entry.stamps.clone(),
         stored_ms: entry.stored_ms,
         ttl: entry.ttl,
+        validator: entry.validator.clone(),
         fleeting: entry.fleeting,
     }
 }

@@ -12,6 +12,7 @@ use super::run::Load;
 use super::{Ask, Attempt, Served, Tiers};
 use crate::event::{Event, RefreshOutcome};
 use crate::model::entry::Entry;
+use crate::source::Loaded;
 use crate::tier::Seen;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -107,10 +108,26 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let Ok(loaded) = self.run_load(attempt, &ask, Some(&grant), load).await else {
             return RefreshOutcome::Failed;
         };
+        let loaded = self.prolonged(entry, loaded);
         match self.offer(attempt, Some(grant), loaded, None).await {
             Ok(_) => RefreshOutcome::Loaded,
             Err(_) => RefreshOutcome::Failed,
         }
+    }
+
+    /// A value that a refresh found as it was lives longer, if the policy lets it.
+    fn prolonged(&self, entry: &Entry<V>, loaded: Loaded<V>) -> Loaded<V> {
+        let most = self.policy.refresh.and_then(|refresh| refresh.ttl_max);
+        let (Some(most), Some(value)) = (most, &loaded.value) else {
+            return loaded;
+        };
+        if loaded.ttl.is_some()
+            || self.have_same_bytes(entry.value.as_ref(), Some(value)) != Some(true)
+        {
+            return loaded;
+        }
+        let doubled = entry.ttl.saturating_mul(2).min(most);
+        loaded.living(doubled.max(self.policy.lifetime.ttl))
     }
 
     fn refreshed(&self, outcome: RefreshOutcome) {

@@ -7,7 +7,8 @@ use crate::error::{Error, Kind};
 use crate::event::{Event, LoadOutcome};
 use crate::flight::breaker::{Admission, Turned};
 use crate::model::key::KeyHash;
-use crate::source::{Cause, Loaded, Wanted};
+use crate::source::{Cause, Known, Loaded, Stale, Wanted};
+use crate::tier::l1::Held;
 use futures_util::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// What a load of one key does.
 pub type LoadOne<V> =
-    Box<dyn FnOnce(Wanted) -> BoxFuture<'static, Result<Loaded<V>, Cause>> + Send>;
+    Box<dyn FnOnce(Wanted<V>) -> BoxFuture<'static, Result<Loaded<V>, Cause>> + Send>;
 
 /// How one key is loaded.
 pub enum Load<V> {
@@ -28,7 +29,7 @@ pub enum Load<V> {
 
 /// Loads many keys, and answers in their order.
 pub type LoadMany<V> =
-    Arc<dyn Fn(Vec<Wanted>) -> BoxFuture<'static, Result<Vec<Loaded<V>>, Cause>> + Send + Sync>;
+    Arc<dyn Fn(Vec<Wanted<V>>) -> BoxFuture<'static, Result<Vec<Loaded<V>>, Cause>> + Send + Sync>;
 
 impl<V: Send> Load<V> {
     /// What to call when nobody need wait for this load: it may come later, or never.
@@ -51,19 +52,63 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         load: Load<V>,
     ) -> Result<Loaded<V>, Error> {
         let at_least = ask.at_least.max(self.reach(attempt, grant));
-        let wanted = Wanted::new(attempt.key.clone(), at_least, ask.is_strict());
-        match load {
-            Load::Alone(load) => self.bounded(
-                attempt.hash,
-                || load(wanted),
-                |loaded| loaded.value.is_some(),
-            ),
+        let held = self.still_known(attempt);
+        let stale = held.clone().map(|held| Stale::new(Arc::new(Shown(held))));
+        let wanted = Wanted::new(attempt.key.clone(), at_least, ask.is_strict(), stale);
+        let loaded = match load {
+            Load::Alone(load) => {
+                let is_found = |loaded: &Loaded<V>| loaded.value.is_some() || loaded.is_unchanged;
+                let load = move || load(wanted);
+                self.bounded(attempt.hash, load, is_found).await
+            }
             Load::Together(slot) => {
                 let loaded = slot.load(wanted, attempt.hash).await;
-                return loaded.unwrap_or_else(|| Err(self.load_error(Kind::LoadPanicked)));
+                loaded.unwrap_or_else(|| Err(self.load_error(Kind::LoadPanicked)))
             }
+        }?;
+        match loaded.is_unchanged {
+            true => self.unchanged(held, loaded),
+            false => Ok(loaded),
         }
-        .await
+    }
+
+    /// What L1 has of a key that was not invalidated, however old.
+    fn still_known(&self, attempt: &Attempt) -> Option<Arc<Held<V>>> {
+        let (hash, key, ask) = (attempt.hash, &attempt.key, Ask::default());
+        let served = self.look(hash, key, &ask);
+        let served = served.or_else(|| self.look_stale(hash, key, &ask));
+        served.map(|served| served.held)
+    }
+
+    /// What the loader was shown, as if it had been loaded again.
+    fn unchanged(&self, held: Option<Arc<Held<V>>>, loaded: Loaded<V>) -> Result<Loaded<V>, Error> {
+        let Some(held) = held else {
+            let error = self.load_error(Kind::LoadFailed);
+            return Err(error.hint("it answered that nothing had changed, and was shown nothing"));
+        };
+        let entry = &held.entry;
+        // By way of its bytes, which L2 needs anyway: values need not be cloned.
+        let again = |value: &V| {
+            self.codec
+                .decode(&self.encode(value)?)
+                .map_err(|error| self.load_error(Kind::Encode).because(error.0))
+        };
+        let tags = match loaded.tags.is_empty() {
+            true => entry
+                .stamps
+                .iter()
+                .skip(1)
+                .map(|stamp| stamp.tag.clone())
+                .collect(),
+            false => loaded.tags,
+        };
+        Ok(Loaded {
+            value: entry.value.as_ref().map(again).transpose()?,
+            tags,
+            validator: loaded.validator.or_else(|| entry.validator.clone()),
+            is_unchanged: false,
+            ..loaded
+        })
     }
 
     /// Loads what a batch has ordered: one load, one turn.
@@ -172,6 +217,19 @@ impl<V: Send + Sync + 'static> Tiers<V> {
 
     pub(crate) fn load_error(&self, kind: Kind) -> Error {
         Error::new(kind, "loading a value", self.policy.name.as_str())
+    }
+}
+
+/// An old entry, as a loader is shown it.
+struct Shown<V>(Arc<Held<V>>);
+
+impl<V: Send + Sync> Known<V> for Shown<V> {
+    fn value(&self) -> Option<&V> {
+        self.0.entry.value.as_ref()
+    }
+
+    fn validator(&self) -> Option<&[u8]> {
+        self.0.entry.validator.as_deref()
     }
 }
 

@@ -65,7 +65,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
 
     /// Whether two values are the same to everybody who could read them; nothing if one
     /// of them cannot be encoded.
-    fn have_same_bytes(&self, one: Option<&V>, other: Option<&V>) -> Option<bool> {
+    pub(super) fn have_same_bytes(&self, one: Option<&V>, other: Option<&V>) -> Option<bool> {
         let bytes = |value: Option<&V>| value.map(|value| self.codec.encode(value)).transpose();
         Some(bytes(one).ok()? == bytes(other).ok()?)
     }

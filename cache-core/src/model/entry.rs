@@ -2,6 +2,7 @@
 
 use super::position::Position;
 use super::tag::Tag;
+use bytes::Bytes;
 use std::time::Duration;
 
 /// A tag on an entry, with how far its bucket was known before the value was read.
@@ -29,6 +30,8 @@ pub struct Entry<V> {
     pub stored_ms: u64,
     /// How long it may be served from then on.
     pub ttl: Duration,
+    /// What its loader told it from other values by.
+    pub validator: Option<Bytes>,
     /// Nothing but its lifetime bounds how old it is: it is never served beyond.
     pub fleeting: bool,
 }
@@ -76,6 +79,7 @@ impl<V> Entry<V> {
             stamps: self.stamps,
             stored_ms: self.stored_ms,
             ttl: self.ttl,
+            validator: self.validator,
             fleeting: self.fleeting,
         })
     }

@@ -264,6 +264,11 @@ impl<V> Hit<V> {
         self.held.entry.ttl
     }
 
+    /// What its loader told it from other values by.
+    pub fn validator(&self) -> Option<&[u8]> {
+        self.held.entry.validator.as_deref()
+    }
+
     /// Its tags, the one of every entry left out.
     pub fn tags(&self) -> impl Iterator<Item = &crate::model::tag::Tag> {
         self.held

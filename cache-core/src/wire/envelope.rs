@@ -3,6 +3,7 @@
 //! ```text
 //! version u8 | codec u8 | flags u8 | fingerprint u32 | key hash u64
 //! stored_ms u64 | ttl_ms u32 | stamps: count u8, each (len u8, tag, position 16)
+//! in version 2: validator: length u8, bytes
 //! payload length u32 | crc32 u32 of everything before it and the payload | payload
 //! ```
 //! Integers are big-endian. The as-of is not here: L2's scripts compare it, so it
@@ -14,11 +15,14 @@ use crate::model::entry::{Entry, Stamp};
 use crate::model::key::KeyHash;
 use crate::model::position::Position;
 use crate::model::tag::{TAGS_MAX, Tag};
+use crate::source::VALIDATOR_LEN_MAX;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::time::Duration;
 
 /// The format's version, the first byte of every envelope.
 const VERSION: u8 = 1;
+/// The version of those with a validator.
+const WITH_VALIDATOR: u8 = 2;
 const FLAG_ABSENT: u8 = 1;
 const FLAG_FLEETING: u8 = 2;
 /// The bytes before the stamps.
@@ -53,9 +57,11 @@ pub enum Unreadable {
 /// The bytes of an entry whose value is already encoded.
 pub fn seal(label: Label, entry: &Entry<Bytes>) -> Bytes {
     debug_assert!(entry.stamps.len() <= TAGS_MAX + 1);
+    let validator = entry.validator.as_deref();
+    debug_assert!(validator.is_none_or(|bytes| bytes.len() <= VALIDATOR_LEN_MAX));
     let payload = entry.value.as_deref().unwrap_or_default();
     let mut out = BytesMut::with_capacity(HEAD + 9 + entry.stamps.len() * 48 + payload.len());
-    out.put_u8(VERSION);
+    out.put_u8(validator.map_or(VERSION, |_| WITH_VALIDATOR));
     out.put_u8(label.codec);
     let flag = |holds, flag| if holds { flag } else { 0 };
     out.put_u8(flag(entry.value.is_none(), FLAG_ABSENT) | flag(entry.fleeting, FLAG_FLEETING));
@@ -68,6 +74,10 @@ pub fn seal(label: Label, entry: &Entry<Bytes>) -> Bytes {
         out.put_u8(stamp.tag.as_str().len() as u8);
         out.put_slice(stamp.tag.as_str().as_bytes());
         out.put_u128(stamp.as_of.packed());
+    }
+    if let Some(validator) = validator {
+        out.put_u8(validator.len() as u8);
+        out.put_slice(validator);
     }
     out.put_u32(payload.len() as u32);
     let mut crc = crc32fast::Hasher::new();
@@ -84,13 +94,12 @@ pub fn seal(label: Label, entry: &Entry<Bytes>) -> Bytes {
 /// [`Unreadable`] for anything that may not be served under `label`.
 pub fn open(label: Label, as_of: Position, bytes: &Bytes) -> Result<Entry<Bytes>, Unreadable> {
     let mut rest = bytes.clone();
-    if rest.first() != Some(&VERSION) {
-        return Err(if rest.is_empty() {
-            Unreadable::Shape
-        } else {
-            Unreadable::Version
-        });
-    }
+    let with_validator = match rest.first() {
+        Some(&VERSION) => false,
+        Some(&WITH_VALIDATOR) => true,
+        Some(_) => return Err(Unreadable::Version),
+        None => return Err(Unreadable::Shape),
+    };
     if rest.len() <= HEAD {
         return Err(Unreadable::Shape);
     }
@@ -101,6 +110,10 @@ pub fn open(label: Label, as_of: Position, bytes: &Bytes) -> Result<Entry<Bytes>
     let stored_ms = rest.get_u64();
     let ttl = Duration::from_millis(rest.get_u32().into());
     let stamps = read_stamps(&mut rest)?;
+    let validator = match with_validator {
+        true => Some(read_validator(&mut rest)?),
+        false => None,
+    };
     let payload_len = rest.try_get_u32().map_err(|_| Unreadable::Shape)? as usize;
     let sealed_len = bytes.len() - rest.len();
     let crc = rest.try_get_u32().map_err(|_| Unreadable::Shape)?;
@@ -125,8 +138,17 @@ pub fn open(label: Label, as_of: Position, bytes: &Bytes) -> Result<Entry<Bytes>
         stamps,
         stored_ms,
         ttl,
+        validator,
         fleeting: flags & FLAG_FLEETING != 0,
     })
+}
+
+fn read_validator(rest: &mut Bytes) -> Result<Bytes, Unreadable> {
+    let len = rest.try_get_u8().map_err(|_| Unreadable::Shape)?.into();
+    match rest.len() < len {
+        true => Err(Unreadable::Shape),
+        false => Ok(rest.split_to(len)),
+    }
 }
 
 fn read_stamps(rest: &mut Bytes) -> Result<Vec<Stamp>, Unreadable> {
@@ -181,6 +203,7 @@ mod tests {
             }],
             stored_ms: 1_700_000_000_000,
             ttl: Duration::from_secs(60),
+            validator: None,
             fleeting: false,
         }
     }
@@ -199,6 +222,13 @@ mod tests {
             ..entry()
         };
         assert_eq!(open(label(), AT, &seal(label(), &fleeting)), Ok(fleeting));
+        for validator in [Bytes::new(), Bytes::from(vec![7; VALIDATOR_LEN_MAX])] {
+            let validated = Entry {
+                validator: Some(validator),
+                ..entry()
+            };
+            assert_eq!(open(label(), AT, &seal(label(), &validated)), Ok(validated));
+        }
     }
 
     #[test]
@@ -223,19 +253,24 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {
-        let sealed = seal(label(), &entry());
-        for at in 0..sealed.len() {
-            assert!(
-                open(label(), AT, &sealed.slice(..at)).is_err(),
-                "cut at {at}"
-            );
-            for bit in 0..8 {
-                let mut broken = sealed.to_vec();
-                broken[at] ^= 1 << bit;
+        let validated = Entry {
+            validator: Some(Bytes::from_static(b"etag")),
+            ..entry()
+        };
+        for sealed in [seal(label(), &entry()), seal(label(), &validated)] {
+            for at in 0..sealed.len() {
                 assert!(
-                    open(label(), AT, &broken.into()).is_err(),
-                    "bit {bit} of byte {at}"
+                    open(label(), AT, &sealed.slice(..at)).is_err(),
+                    "cut at {at}"
                 );
+                for bit in 0..8 {
+                    let mut broken = sealed.to_vec();
+                    broken[at] ^= 1 << bit;
+                    assert!(
+                        open(label(), AT, &broken.into()).is_err(),
+                        "bit {bit} of byte {at}"
+                    );
+                }
             }
         }
     }
@@ -244,10 +279,12 @@ mod tests {
         #[test]
         fn no_bytes_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = open(label(), AT, &bytes.clone().into());
-            if let Some(first) = bytes.first_mut() {
-                *first = VERSION;
+            for version in [VERSION, WITH_VALIDATOR] {
+                if let Some(first) = bytes.first_mut() {
+                    *first = version;
+                }
+                let _ = open(label(), AT, &bytes.clone().into());
             }
-            let _ = open(label(), AT, &bytes.into());
         }
     }
 }

@@ -92,7 +92,7 @@ impl Load {
         policy.loads_max = 1_000;
         let cache: Cache<u64> = Cache::open(member, policy, Bincode::default()).expect("a policy");
         let ledger = self.ledger.clone();
-        cache.read_through(move |wanted: Wanted| {
+        cache.read_through(move |wanted: Wanted<_>| {
             let row = wanted.text()["row:".len()..].parse().expect("a row's key");
             let ledger = ledger.clone();
             async move {

@@ -303,6 +303,7 @@ impl Process {
             stamps: self.tagged.then_some(()).map(stamp).into_iter().collect(),
             stored_ms: 0,
             ttl: LONG,
+            validator: None,
             fleeting: false,
         };
         if !self.tags_admit(&entry.stamps) {

@@ -48,7 +48,7 @@ impl World {
     async fn get(&self, process: usize, ask: &Ask) -> Result<(u64, Tier), Kind> {
         let (loads, strict) = (self.loads.clone(), self.strict.clone());
         let fails = self.fails.clone();
-        let load = async move |wanted: Wanted| {
+        let load = async move |wanted: Wanted<_>| {
             strict.store(wanted.strict, Ordering::SeqCst);
             let row = loads.fetch_add(1, Ordering::SeqCst) + 1;
             pace(LOAD).await;

@@ -38,7 +38,7 @@ struct Source {
 }
 
 impl Source {
-    async fn load(self, wanted: Vec<Wanted>) -> Result<Vec<Option<u64>>, Cause> {
+    async fn load(self, wanted: Vec<Wanted<u64>>) -> Result<Vec<Option<u64>>, Cause> {
         let names: Vec<_> = wanted.iter().map(Wanted::text).collect();
         let rows = names.iter().map(|name| name.parse().ok());
         let rows = rows.map(|row| row.filter(|row| *row < 100)).collect();

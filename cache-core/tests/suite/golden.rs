@@ -38,8 +38,14 @@ const ENVELOPE_1: &str = "
        06 7465616d3a31 00000000000000000000000900000000
     00000005 6e022430 76616c7565";
 
+const ENVELOPE_2: &str = "
+    02 01 00 0000abcd 000000000000002a 0000018bcfe56800 0000ea60
+    02 01 2a 00000001000000000000000200000003
+       06 7465616d3a31 00000000000000000000000900000000
+    02 7631 00000005 cb1e15e6 76616c7565";
+
 #[test]
-fn envelope_version_1() {
+fn envelope_versions_1_and_2() {
     let label = Label {
         codec: 1,
         fingerprint: 0xabcd,
@@ -61,10 +67,23 @@ fn envelope_version_1() {
         ],
         stored_ms: 1_700_000_000_000,
         ttl: Duration::from_secs(60),
+        validator: None,
         fleeting: false,
     };
     assert_eq!(hex(&envelope::seal(label, &entry)), plain(ENVELOPE_1));
-    assert_eq!(envelope::open(label, as_of, &unhex(ENVELOPE_1)), Ok(entry));
+    assert_eq!(
+        envelope::open(label, as_of, &unhex(ENVELOPE_1)),
+        Ok(entry.clone())
+    );
+    let validated = Entry {
+        validator: Some(Bytes::from_static(b"v1")),
+        ..entry
+    };
+    assert_eq!(hex(&envelope::seal(label, &validated)), plain(ENVELOPE_2));
+    assert_eq!(
+        envelope::open(label, as_of, &unhex(ENVELOPE_2)),
+        Ok(validated)
+    );
 }
 
 const INVALIDATE_2: &str = "02 fbedfe 29 00 02

@@ -1,5 +1,6 @@
 //! All tests of cache-core that need more than one file's view, in one binary.
 
+mod adaptive;
 mod advice;
 mod asks;
 mod bad_l2;

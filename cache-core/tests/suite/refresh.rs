@@ -283,3 +283,32 @@ fn no_more_run_at_once_than_allowed() {
     taken.clear();
     assert!(budget.take(Tick::default()).is_some());
 }
+
+/// Reads one key for ten minutes; how often it was loaded.
+async fn ten_minutes(ttl_max: Option<Duration>, changes: bool) -> u64 {
+    let refresh = Refresh {
+        ttl_max,
+        ..Refresh::default()
+    };
+    let world = World::new(1, Some(refresh)).await;
+    for _ in 0..1_200 {
+        if changes {
+            world.row.fetch_add(1, Ordering::SeqCst);
+        }
+        world.get(0, "user:1").await;
+        pace(Duration::from_millis(500)).await;
+    }
+    world.loads()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_changes_is_loaded_less_and_less_often_if_that_is_allowed() {
+    let same = ten_minutes(None, false).await;
+    let minutes = Some(Duration::from_secs(160));
+    let adapted = ten_minutes(minutes, false).await;
+    let changing = ten_minutes(minutes, true).await;
+    println!("loads in ten minutes: {same}; adapted {adapted}, of what changes {changing}");
+    assert!((60..=100).contains(&same), "{same}");
+    assert!(adapted <= 15, "{adapted}");
+    assert!(changing >= 60, "{changing}");
+}

@@ -63,7 +63,7 @@ impl World {
     fn reads_and_tells(&self) -> (ReadThrough<u64>, Arc<Mutex<Vec<Position>>>) {
         let told = Arc::new(Mutex::new(Vec::new()));
         let tells = told.clone();
-        let reads = self.cache.read_through(move |wanted: Wanted| {
+        let reads = self.cache.read_through(move |wanted: Wanted<_>| {
             tells.lock().push(wanted.at_least);
             async { Ok::<_, Cause>(Loaded::absent()) }
         });

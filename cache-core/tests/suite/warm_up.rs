@@ -26,7 +26,7 @@ struct Source {
 }
 
 impl Source {
-    async fn load(self, wanted: Wanted) -> Result<Option<u64>, Cause> {
+    async fn load(self, wanted: Wanted<u64>) -> Result<Option<u64>, Cause> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         let at_once = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_at_once.fetch_max(at_once, Ordering::SeqCst);

@@ -85,7 +85,7 @@ impl Reader {
         let policy = Policy::new("library").expect("a name");
         let cache: Cache<u64> = Cache::open(&domain, policy, Bincode::default()).expect("a policy");
         let source = Arc::new(Source::connect(&places.postgres).await);
-        let load = move |wanted: Wanted| {
+        let load = move |wanted: Wanted<_>| {
             let source = source.clone();
             async move {
                 let row = wanted.text()["user:".len()..].parse()?;

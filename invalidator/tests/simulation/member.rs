@@ -85,7 +85,7 @@ impl Member {
         let writes = world.sky.weather.writers_write_behind;
         let behind = writes.then(|| write_behind(&cache, world, life));
         let (world, life) = (world.clone(), life.clone());
-        let loader = move |wanted: Wanted| {
+        let loader = move |wanted: Wanted<_>| {
             let (world, life) = (world.clone(), life.clone());
             async move {
                 let from = world.draw_source(wanted.at_least);

@@ -86,7 +86,7 @@ impl Member {
         policy.loads_max = 1_000;
         let cache: Cache<u64> = Cache::open(&domain, policy, Bincode::default()).expect("a policy");
         let sources = Sources::connect(&places.postgres, standby).await;
-        let through = cache.read_through(move |wanted: Wanted| {
+        let through = cache.read_through(move |wanted: Wanted<_>| {
             let sources = sources.clone();
             async move { sources.load(wanted).await }
         });

@@ -41,7 +41,7 @@ impl Sources {
     }
 
     /// Loads what a cache asks for.
-    pub(crate) async fn load(&self, wanted: Wanted) -> Result<Loaded<u64>, Cause> {
+    pub(crate) async fn load(&self, wanted: Wanted<u64>) -> Result<Loaded<u64>, Cause> {
         let row: i64 = wanted.text()["user:".len()..].parse()?;
         let loaded = self.load_row(row).await?;
         match loaded.as_of {
