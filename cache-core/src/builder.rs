@@ -85,6 +85,8 @@ impl<V, C> Builder<V, C> {
         loads_max: usize => loads_max;
         /// How long it takes after a quiet time until so many run: 750 ms.
         loads_ramp: Duration => loads_ramp;
+        /// Whether a load goes on when every caller who waited for it has gone: yes.
+        loads_go_on: bool => loads_go_on;
         /// How long a load may queue for its turn: 1 s.
         load_queue: Duration => load_queue;
         /// After how many different keys that failed in a row the source is left alone: 10.
@@ -212,6 +214,7 @@ mod tests {
             load_timeout: second(5),
             loads_max: 6,
             loads_ramp: second(7),
+            loads_go_on: false,
             load_queue: second(8),
             breaker_keys: 9,
             breaker_pause: second(10),
@@ -235,6 +238,7 @@ mod tests {
             .load_timeout(second(5))
             .loads_max(6)
             .loads_ramp(second(7))
+            .loads_go_on(false)
             .load_queue(second(8))
             .breaker_keys(9)
             .breaker_pause(second(10))

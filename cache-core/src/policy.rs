@@ -81,6 +81,9 @@ pub struct Policy {
     /// How long it takes at least, after a quiet time, until so many run: 750 ms. Zero
     /// for at once.
     pub loads_ramp: Duration,
+    /// Whether a load goes on when every caller who waited for it has gone away: yes, since
+    /// the next one may be about to ask. Otherwise it is dropped, within 50 ms.
+    pub loads_go_on: bool,
     /// How long a load may queue for its turn: 1 s.
     pub load_queue: Duration,
     /// The source is left alone after the loads of so many different keys failed or took too
@@ -151,6 +154,7 @@ impl Policy {
             load_timeout: Duration::from_secs(5),
             loads_max: 64,
             loads_ramp: Duration::from_millis(750),
+            loads_go_on: true,
             load_queue: Duration::from_secs(1),
             breaker_keys: 10,
             breaker_pause: Duration::from_secs(1),

@@ -283,18 +283,36 @@ pub type Cause = Box<dyn StdError + Send + Sync>;
 /// A load must begin its read when it is called, on a fresh snapshot: never inside
 /// a transaction that was open before, whose view is older than the lease.
 #[async_trait]
-pub trait Loader<V>: Send + Sync + 'static {
+pub trait Loader<V: Send + Sync + 'static>: Send + Sync + 'static {
     /// Reads one key.
     ///
     /// # Errors
     /// The source's own; callers see it as the cause of `Kind::LoadFailed`.
     async fn load(&self, wanted: Wanted<V>) -> Result<Loaded<V>, Cause>;
+
+    /// Whether [`Loader::load_many`] reads many keys in one go. Otherwise the keys of a batch
+    /// are loaded one by one, each in a turn of its own.
+    fn is_bulk(&self) -> bool {
+        false
+    }
+
+    /// Reads many keys, and answers in their order, an absence where there is nothing.
+    ///
+    /// # Errors
+    /// As [`Loader::load`], for all of them.
+    async fn load_many(&self, wanted: Vec<Wanted<V>>) -> Result<Vec<Loaded<V>>, Cause> {
+        let mut all = Vec::with_capacity(wanted.len());
+        for one in wanted {
+            all.push(self.load(one).await?);
+        }
+        Ok(all)
+    }
 }
 
 #[async_trait]
 impl<V, F, Fut, L, E> Loader<V> for F
 where
-    V: Send + 'static,
+    V: Send + Sync + 'static,
     F: Fn(Wanted<V>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<L, E>> + Send,
     L: Into<Loaded<V>> + 'static,

@@ -167,6 +167,7 @@ pub fn policy(section: &mut Section<'_>) -> Option<Policy> {
         wait: section.duration_or("wait", Duration::ZERO..=60 * SECOND, usual.wait),
         unleased_set: section.word_or("unleased_set", &sets, UnleasedSet::Invalidates),
         // Who reads this file has no writers, and no loaders of its own.
+        loads_go_on: usual.loads_go_on,
         breaker_keys: usual.breaker_keys,
         breaker_pause: usual.breaker_pause,
         refresh: None,

@@ -9,6 +9,10 @@ use crate::flight::single::{Lead, Part};
 use crate::model::key::Key;
 use crate::tier::l1::Age;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a load that ends with its callers looks whether one still waits.
+const ABANDONED_EVERY: Duration = Duration::from_millis(50);
 
 impl<V: Send + Sync + 'static> Tiers<V> {
     /// Answers from the tiers, or loads.
@@ -109,9 +113,22 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         // 1. A and B both miss in L1
         // 2. A leads, loads, keeps the value, and its flight ends
         // 3. B comes to join, finds no flight, and leads a second one
-        let flown = match self.look(attempt.hash, &attempt.key, &ask) {
-            Some(served) => Ok(served),
-            None => self.probe_or_load(attempt, &ask, load).await,
+        if let Some(served) = self.look(attempt.hash, &attempt.key, &ask) {
+            return lead.finish(Ok(served));
+        }
+        let goes_on = self.policy.loads_go_on;
+        let loading = self.probe_or_load(attempt, &ask, load);
+        let abandoned = async {
+            if goes_on {
+                std::future::pending::<()>().await;
+            }
+            while !lead.is_abandoned() {
+                tokio::time::sleep(ABANDONED_EVERY).await;
+            }
+        };
+        let flown = tokio::select! {
+            flown = loading => flown,
+            () = abandoned => return,
         };
         lead.finish(flown);
     }

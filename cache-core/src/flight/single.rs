@@ -145,6 +145,13 @@ impl<T: Clone> Lead<T> {
         }
     }
 
+    /// Whether nobody waits any more. Whoever comes to wait meanwhile and finds the leader
+    /// gone leads a flight of its own.
+    pub fn is_abandoned(&self) -> bool {
+        // The map's and this one.
+        Arc::strong_count(&self.end) <= 2
+    }
+
     /// Ends the flight with what was found.
     pub fn finish(self, found: T) {
         // Nobody else ends a flight, so it is not ended yet.

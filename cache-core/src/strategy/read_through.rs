@@ -5,8 +5,10 @@ use crate::fill::run::Load;
 use crate::fill::{Ask, Tiers};
 use crate::model::key::Key;
 use crate::source::Loader;
+use crate::strategy::batch::{self, Answers};
 use crate::strategy::cache_aside::Hit;
 use crate::strategy::warm_up::{WarmUp, Warmed};
+use futures_util::future::{BoxFuture, join_all};
 use std::fmt;
 use std::sync::Arc;
 
@@ -39,11 +41,37 @@ impl<V: Send + Sync + 'static> ReadThrough<V> {
         key: impl AsRef<[u8]>,
         ask: &Ask,
     ) -> Result<Option<Hit<V>>, Error> {
-        let key = Key::new(key.as_ref())?;
+        self.get_one(Key::new(key.as_ref())?, ask).await
+    }
+
+    /// The values of many keys, at most [`batch::BATCH_MAX`], in their order. What no tier
+    /// has is loaded by one call of [`Loader::load_many`], if the loader
+    /// [is for that](Loader::is_bulk).
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for a key outside its limits, or too many of them. What a
+    /// load fails with is told key by key.
+    pub async fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Answers<V>, Error> {
+        let keys = batch::check(keys)?;
+        let loader = self.loader.clone();
+        if !loader.is_bulk() {
+            let ask = Ask::default();
+            let each = keys.iter().map(|key| self.get_one(*key, &ask));
+            return Ok(join_all(each.collect::<Vec<_>>()).await);
+        }
+        let load = Arc::new(move |wanted| {
+            let loader = loader.clone();
+            let loading = async move { loader.load_many(wanted).await };
+            Box::pin(loading) as BoxFuture<'static, _>
+        });
+        Ok(self.tiers.get_many_or_load(&keys, load).await)
+    }
+
+    async fn get_one(&self, key: Key<'_>, ask: &Ask) -> Result<Option<Hit<V>>, Error> {
         let loader = self.loader.clone();
         let load = Load::Alone(Box::new(move |wanted| {
             let loading = async move { loader.load(wanted).await };
-            Box::pin(loading) as futures_util::future::BoxFuture<'static, _>
+            Box::pin(loading) as BoxFuture<'static, _>
         }));
         self.tiers.get_or_load_hit(key, ask, load).await
     }

@@ -4,7 +4,7 @@ use cache_core::bus::memory::MemoryBus;
 use cache_core::clock::Clock;
 use cache_core::event::Tier;
 use cache_core::policy::UnleasedSet;
-use cache_core::source::{Cause, Loaded, Wanted};
+use cache_core::source::{Cause, Loaded, Loader, Wanted};
 use cache_core::strategy::batch::BATCH_MAX;
 use cache_core::testkit::clock::RuntimeClock;
 use cache_core::testkit::fleet::{Fleet, until_trusted};
@@ -14,7 +14,7 @@ use cache_core::wire::codec::Bincode;
 use cache_core::{Cache, Domain, Kind, Lookup, Policy, Role, SetOutcome};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -365,4 +365,50 @@ fn a_caller_that_goes_away_outside_of_the_runtime_costs_nobody_the_load() {
         "{all:?}"
     );
     assert_eq!(world.source.asked().len(), 1, "the batch went on");
+}
+
+/// A loader of many that counts its calls.
+struct Bulk(Arc<AtomicU64>);
+
+#[async_trait::async_trait]
+impl Loader<u64> for Bulk {
+    async fn load(&self, _: Wanted<u64>) -> Result<Loaded<u64>, Cause> {
+        Err("one by one".into())
+    }
+
+    fn is_bulk(&self) -> bool {
+        true
+    }
+
+    async fn load_many(&self, wanted: Vec<Wanted<u64>>) -> Result<Vec<Loaded<u64>>, Cause> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        let number = |one: &Wanted<u64>| one.text().parse().ok();
+        Ok(wanted.iter().map(number).map(Into::into).collect())
+    }
+}
+
+#[tokio::test]
+async fn a_registered_loader_loads_many_in_one_call_or_one_by_one() {
+    let fleet = Fleet::in_memory();
+    let domain = fleet.join(Role::Member).await.expect("the bus is there");
+    let policy = Policy::new("users").expect("a name");
+    let cache: Cache<u64> = Cache::open(&domain, policy, Bincode::default()).expect("a policy");
+    let calls = Arc::new(AtomicU64::new(0));
+    let keys: Vec<_> = (0..100).map(|key: u64| key.to_string()).collect();
+    let all = cache
+        .read_through(Bulk(calls.clone()))
+        .get_many(&keys)
+        .await;
+    let all = all.expect("good keys");
+    let values = all
+        .iter()
+        .map(|one| one.as_ref().expect("it is loaded").as_deref());
+    assert!(values.eq((0..100).collect::<Vec<_>>().iter().map(Some)));
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    let one = cache.read_through(|_: Wanted<u64>| async { Ok::<_, Cause>(Some(7)) });
+    let some = one.get_many(&["1", "new"]).await.expect("good keys");
+    let values = some
+        .iter()
+        .map(|one| one.as_ref().expect("it is loaded").as_deref());
+    assert!(values.eq([Some(&1), Some(&7)]));
 }

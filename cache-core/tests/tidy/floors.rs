@@ -114,7 +114,7 @@ const CACHE_CORE: Floors = Floors {
         ("strategy/batch.rs", 15),
         ("strategy/memoize.rs", 15),
         ("strategy/warm_up.rs", 14),
-        ("strategy/read_through.rs", 15),
+        ("strategy/read_through.rs", 16),
         ("strategy/commit.rs", 14),
         ("strategy/write_through.rs", 15),
         ("strategy/write_behind/mod.rs", 7),
