@@ -5,18 +5,19 @@ use crate::coherence::announce::Change;
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::fill::offer::FillOutcome;
-use crate::fill::run::Load;
 use crate::fill::{Ask, Tiers};
 use crate::model::key::Key;
+use crate::model::session::Session;
 use crate::model::tag::Tag;
 use crate::model::template::KeyTemplate;
 use crate::policy::{Policy, UnleasedSet};
 use crate::queue::Queue;
 use crate::source::{BulkWriter, Cause, Loaded, Loader, Wanted, Writer};
 use crate::strategy::batch::{self, Answers};
-use crate::strategy::cache_aside::{Hit, Lookup};
+use crate::strategy::cache_aside::{Hit, Lookup, alone};
 use crate::strategy::memoize::{self, Args, Memoized};
 use crate::strategy::read_through::ReadThrough;
+use crate::strategy::session::InSession;
 use crate::strategy::write_behind::Behind;
 use crate::strategy::write_behind::handle::WriteBehind;
 use crate::strategy::write_through::WriteThrough;
@@ -115,16 +116,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         E: Into<Cause>,
     {
         let key = Key::new(key.as_ref())?;
-        let load = Load::Alone(Box::new(move |wanted| {
-            let loading = async move {
-                match load(wanted).await {
-                    Ok(loaded) => Ok(loaded.into()),
-                    Err(cause) => Err(cause.into()),
-                }
-            };
-            Box::pin(loading) as futures_util::future::BoxFuture<'static, _>
-        }));
-        self.tiers.get_or_load_hit(key, ask, load).await
+        self.tiers.get_or_load_hit(key, ask, alone(load)).await
     }
 
     /// Looks many keys up at once, at most [`batch::BATCH_MAX`]; the answers come in their order.
@@ -237,6 +229,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
     {
         let key = move |args: &A| Ok(key(args));
         Memoized::new(self.tiers.clone(), key, function)
+    }
+
+    /// The same cache for one client, whose reads never go back behind what its session has
+    /// seen and written.
+    pub fn in_session<'a>(&self, session: &'a mut Session) -> InSession<'a, V> {
+        InSession::new(self.tiers.clone(), session)
     }
 
     /// Invalidates a key everywhere. Call it after the source's commit. Returns

@@ -4,6 +4,7 @@
 //!   cache-aside, [`Cache::read_through`] makes a cache that loads by itself,
 //!   [`Cache::write_through`] one that writes, [`Cache::write_behind`] one that writes
 //!   a little later, [`Cache::memoize`] a function with a cache before it;
+//!   [`Cache::in_session`] one for a client that must not go back;
 //!   [`Cache::builder`] opens one in one expression.
 //! - [`connect::open`] joins a [`Domain`]: L2, the bus, and what keeps this process's
 //!   caches coherent.
@@ -59,6 +60,7 @@ pub use model::as_of::AsOf;
 pub use model::key::{Key, Name};
 pub use model::lifetime::Lifetime;
 pub use model::position::Position;
+pub use model::session::Session;
 pub use model::tag::Tag;
 pub use model::template::KeyTemplate;
 pub use policy::Policy;
@@ -67,6 +69,7 @@ pub use strategy::cache_aside::{FillTicket, Hit, Lookup};
 pub use strategy::commit::Receipt;
 pub use strategy::memoize::Memoized;
 pub use strategy::read_through::ReadThrough;
+pub use strategy::session::InSession;
 pub use strategy::warm_up::{WarmUp, Warmed};
 pub use strategy::write_behind::Behind;
 pub use strategy::write_behind::handle::WriteBehind;

@@ -91,6 +91,9 @@ pub struct Ask {
     pub max_staleness: Option<Duration>,
     /// How long to wait for another's load; `None` is the policy's.
     pub wait: Option<Duration>,
+    /// Whether no replica will do, should it come to a load. So it is too where `at_least`
+    /// has a tick, which no replica can show to be past.
+    pub primary: bool,
 }
 
 impl Ask {
@@ -117,8 +120,26 @@ impl Ask {
         }
     }
 
+    /// Whether what another reads will not do.
     pub(crate) fn is_strict(&self) -> bool {
         self.max_staleness == Some(Duration::ZERO)
+    }
+
+    /// Whether a loader is told to leave replicas alone.
+    pub(crate) fn wants_primary(&self) -> bool {
+        self.is_strict() || self.primary || self.at_least.tick > 0
+    }
+
+    /// What those have in common who share a flight: how far its value must reach. Who
+    /// must not be answered from a replica shares none with who may.
+    pub(crate) fn shares(&self) -> Position {
+        match self.wants_primary() && self.at_least.tick == 0 {
+            true => Position {
+                tick: u32::MAX,
+                ..self.at_least
+            },
+            false => self.at_least,
+        }
     }
 
     /// Whether a value loaded then will do; `wall_ms` is now.
@@ -376,5 +397,25 @@ impl<V> fmt::Debug for Tiers<V> {
         f.debug_struct("Tiers")
             .field("policy", &self.policy)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_wants_the_primary_shares_no_flight_with_who_does_not() {
+        let usual = Ask::at_least(Position::new(1, 9, 0));
+        let primary = Ask {
+            primary: true,
+            ..usual
+        };
+        let tick = Ask::at_least(Position::new(1, 9, 1));
+        assert!(!usual.wants_primary() && primary.wants_primary() && tick.wants_primary());
+        let mut shared = [usual, primary, tick].map(|ask| ask.shares());
+        shared.sort_unstable();
+        assert!(shared.windows(2).all(|two| two[0] != two[1]), "{shared:?}");
+        assert_eq!(usual.shares(), usual.at_least);
     }
 }

@@ -148,14 +148,14 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         };
         let wall_ms = self.domain.clock().wall_ms();
         let stale_ttl = self.policy.lifetime.stale_ttl;
-        if as_of < ask.at_least || entry.remaining_stale(wall_ms, stale_ttl).is_zero() {
+        if entry.remaining_stale(wall_ms, stale_ttl).is_zero() {
             return Worth::Nothing(Some(as_of));
         }
         let expired = entry.remaining(wall_ms).is_zero();
         if !self.tags_admit(&entry.stamps, Reach::Known).await {
             return Worth::Nothing(Some(as_of));
         }
-        if !ask.takes(entry.stored_ms, || wall_ms) {
+        if as_of < ask.at_least || !ask.takes(entry.stored_ms, || wall_ms) {
             return Worth::TooOld(as_of);
         }
         let encoded = self.codec.size(&body);

@@ -51,7 +51,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         load: Load<V>,
     ) -> Result<Loaded<V>, Error> {
         let at_least = ask.at_least.max(self.reach(attempt, grant));
-        let wanted = Wanted::new(attempt.key.clone(), at_least, ask.is_strict());
+        let wanted = Wanted::new(attempt.key.clone(), at_least, ask.wants_primary());
         match load {
             Load::Alone(load) => self.bounded(
                 attempt.hash,

@@ -20,6 +20,7 @@ mod query_reads;
 mod races;
 mod refresh;
 mod replica;
+mod session;
 mod shadow;
 mod stale;
 mod warm_up;
