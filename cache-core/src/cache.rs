@@ -4,6 +4,7 @@ use crate::advice;
 use crate::coherence::announce::Change;
 use crate::domain::Domain;
 use crate::error::Error;
+use crate::fill::explain::Explanation;
 use crate::fill::offer::FillOutcome;
 use crate::fill::{Ask, Tiers};
 use crate::model::key::Key;
@@ -338,6 +339,17 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let each = keys.iter().zip(values);
         let each = each.map(|(key, value)| self.set(key, value, ttl));
         Ok(join_all(each.collect::<Vec<_>>()).await)
+    }
+
+    /// What a read of a key would be answered, by which tier, and why not by the others:
+    /// for people. It reads L2, changes nothing, and counts as no read; only L1's choice of
+    /// what it keeps when it is full takes it for one.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for a key outside its limits. That L2 does not answer is
+    /// part of the explanation.
+    pub async fn explain(&self, key: impl AsRef<[u8]>) -> Result<Explanation, Error> {
+        Ok(self.tiers.explain(Key::new(key.as_ref())?).await)
     }
 
     /// The policy.

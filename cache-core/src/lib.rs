@@ -55,6 +55,7 @@ pub use connect::DomainSettings;
 pub use domain::{Domain, Role};
 pub use error::{Error, Kind};
 pub use fill::Ask;
+pub use fill::explain::Explanation;
 pub use fill::offer::FillOutcome;
 pub use model::as_of::AsOf;
 pub use model::key::{Key, Name};

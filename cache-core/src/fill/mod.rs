@@ -6,15 +6,17 @@
 //! the design.
 
 pub mod batch;
+pub mod explain;
 pub mod load;
+pub mod look;
 pub mod offer;
 pub mod probe;
+pub mod reason;
 pub mod refresh;
 pub mod run;
 pub mod shadow;
 pub mod stale;
 
-use crate::clock::Tick;
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::event::{Answer, CacheId, Event, Tier};
@@ -29,12 +31,12 @@ use crate::model::position::Position;
 use crate::model::tag::Tag;
 use crate::policy::Policy;
 use crate::random::Sample;
-use crate::tier::l1::{Age, Drops, Held, L1, Look, weight};
+use crate::tier::l1::{Age, Drops, Held, L1, weight};
 use crate::tier::tags::TagFloors;
 use crate::wire::codec::Codec;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// What one flight ends with, for all who waited.
@@ -213,42 +215,6 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             known: self.domain.horizon().snapshot(),
             owed: self.domain.owed().floor(hash, now),
         }
-    }
-
-    /// Looks in L1: no await, no lock of ours, no allocation.
-    pub(crate) fn look(&self, hash: KeyHash, key: &[u8], ask: &Ask) -> Option<Served<V>> {
-        let now = self.domain.clock().now();
-        if !self.domain.trust().holds(now) {
-            return None;
-        }
-        let look = self.l1.look(hash, key, self.domain.fence(), now);
-        self.admit(look, ask, now)
-    }
-
-    fn admit(&self, look: Look<V>, ask: &Ask, now: Tick) -> Option<Served<V>> {
-        let held = match look {
-            Look::Hit(held) => held,
-            Look::CheckTags(held) => {
-                // The count first: a tag that changes during the check is checked
-                // again by the next reader.
-                let changes = self.l1.tag_changes();
-                if self.tags.admits_known(&held.entry.stamps) != Some(true) {
-                    return None;
-                }
-                held.tags_checked.fetch_max(changes, Ordering::AcqRel);
-                held
-            }
-            Look::Miss => return None,
-        };
-        let age = held.age(now);
-        let clock = self.domain.clock();
-        let will_do =
-            held.entry.as_of >= ask.at_least && ask.takes(held.entry.stored_ms, || clock.wall_ms());
-        will_do.then_some(Served {
-            held,
-            tier: Tier::L1,
-            age,
-        })
     }
 
     /// An entry as this process holds it; `encoded` is the size of its value, unpacked.

@@ -17,7 +17,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             return None;
         }
         let look = self.l1.look_stale(hash, key, self.domain.fence(), now);
-        self.admit(look, ask, now)
+        self.admit(look, ask, now).ok()
     }
 
     /// The same, and from here on it is served for a while without another load: a source

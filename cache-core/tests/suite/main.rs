@@ -7,6 +7,7 @@ mod batch;
 mod breaker;
 mod contract;
 mod examples;
+mod explain;
 mod flights;
 mod golden;
 mod guard;
