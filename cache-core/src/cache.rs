@@ -22,6 +22,7 @@ use crate::strategy::session::InSession;
 use crate::strategy::write_behind::Behind;
 use crate::strategy::write_behind::handle::WriteBehind;
 use crate::strategy::write_through::WriteThrough;
+use crate::switches::Switches;
 use crate::wire::codec::Codec;
 use futures_util::future::join_all;
 use std::fmt;
@@ -298,11 +299,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let key = Key::new(key.as_ref())?;
         let name = &self.tiers.policy.name;
         let outcome = match self.tiers.policy.unleased_set {
-            UnleasedSet::Invalidates => FillOutcome::NotKept,
-            UnleasedSet::Stores => {
+            UnleasedSet::Stores if self.tiers.switches.l2() => {
                 let attempt = self.tiers.attempt(key);
                 self.tiers.set(&attempt, loaded.into(), ttl).await?
             }
+            UnleasedSet::Invalidates | UnleasedSet::Stores => FillOutcome::NotKept,
         };
         match outcome {
             FillOutcome::Stored(as_of) => {
@@ -350,6 +351,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// part of the explanation.
     pub async fn explain(&self, key: impl AsRef<[u8]>) -> Result<Explanation, Error> {
         Ok(self.tiers.explain(Key::new(key.as_ref())?).await)
+    }
+
+    /// What may be set while the cache runs, in this process: its tiers, its lifetimes,
+    /// shadow compare. Clones of this handle share it, other handles of the name do not.
+    pub fn switches(&self) -> &Switches {
+        &self.tiers.switches
     }
 
     /// The policy.

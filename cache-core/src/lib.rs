@@ -10,6 +10,8 @@
 //!   caches coherent.
 //! - [`Policy`]: the limits and lifetimes of one cache.
 //! - [`KeyTemplate`]: keys, as the application and the invalidator's rules share them.
+//! - [`Cache::explain`] and [`Cache::switches`]: what people ask of a running cache, and what
+//!   they set.
 //! - `query`: keys and tags from the text of a SQL statement (feature `sql`).
 //! - [`tier::Remote`], [`bus::Bus`] and [`queue::Queue`]: the seams, with a contract suite each in
 //!   `testkit`.
@@ -45,6 +47,7 @@ mod series;
 mod shim;
 pub mod source;
 pub mod strategy;
+pub mod switches;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod tier;
@@ -75,3 +78,4 @@ pub use strategy::warm_up::{WarmUp, Warmed};
 pub use strategy::write_behind::Behind;
 pub use strategy::write_behind::handle::WriteBehind;
 pub use strategy::write_through::WriteThrough;
+pub use switches::Switches;

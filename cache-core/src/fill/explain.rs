@@ -137,7 +137,10 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let ask = Ask::default();
         let attempt = self.attempt(key);
         let found = self.find(attempt.hash, key.bytes(), &ask);
-        let (l2, is_negative) = self.explain_l2(&attempt, &ask).await;
+        let (mut l2, is_negative) = self.explain_l2(&attempt, &ask).await;
+        if !self.switches.l2() {
+            l2.why_not = Some(Reason::SwitchedOff);
+        }
         let verdict = match (&found, &l2.why_not, is_negative) {
             (Ok(served), ..) if served.age == Age::Stale => Verdict::Stale,
             (Ok(served), ..) if served.held.entry.value.is_none() => Verdict::NegativeInL1,

@@ -17,6 +17,9 @@ impl<V: Send + Sync + 'static> Tiers<V> {
 
     /// The same, with the reason if L1 does not answer.
     pub(crate) fn find(&self, hash: KeyHash, key: &[u8], ask: &Ask) -> Result<Served<V>, Reason> {
+        if !self.switches.l1() {
+            return Err(Reason::SwitchedOff);
+        }
         let now = self.domain.clock().now();
         if !self.domain.trust().holds(now) {
             return Err(Reason::NotTrusted);

@@ -31,6 +31,7 @@ use crate::model::position::Position;
 use crate::model::tag::Tag;
 use crate::policy::Policy;
 use crate::random::Sample;
+use crate::switches::Switches;
 use crate::tier::l1::{Age, Drops, Held, L1, weight};
 use crate::tier::tags::TagFloors;
 use crate::wire::codec::Codec;
@@ -64,7 +65,8 @@ pub struct Tiers<V> {
     pub(crate) flights: Arc<Flights<Flown<V>>>,
     pub(crate) loads: Bulkhead,
     pub(crate) breaker: Breaker,
-    pub(crate) sample: Sample,
+    pub(crate) sample: Arc<Sample>,
+    pub(crate) switches: Switches,
     pub(crate) refreshes: Budget,
     /// The running mean of how long loads take, in microseconds.
     pub(crate) load_us: AtomicU64,
@@ -177,13 +179,16 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             domain.clock().clone(),
         );
         let ahead = policy.refresh.unwrap_or_default();
+        let start = domain.random().next();
+        let sample = Arc::new(Sample::new(policy.shadow_per_million, start));
         let tiers = Arc::new(Self {
             refreshes: Budget::new(ahead.at_once, ahead.per_second),
             load_us: AtomicU64::new(0),
             id: domain.observer().register(&policy.name),
             breaker: Breaker::new(policy.breaker_keys, policy.breaker_pause),
             loads: Bulkhead::new(policy.loads_max, policy.loads_ramp > Duration::ZERO),
-            sample: Sample::new(policy.shadow_per_million, domain.random().next()),
+            switches: Switches::new(&policy, sample.clone()),
+            sample,
             domain,
             policy,
             space,
@@ -240,11 +245,8 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     /// Keeps what L2 accepted or served, if nothing was invalidated meanwhile. If
     /// something is just now, the ticket inside makes the entry worthless.
     pub(crate) fn keep(&self, attempt: &Attempt, held: &Arc<Held<V>>) {
-        if self
-            .domain
-            .fence()
-            .holds(attempt.hash, attempt.since.ticket)
-        {
+        let fence = self.domain.fence();
+        if self.switches.l1() && fence.holds(attempt.hash, attempt.since.ticket) {
             self.l1.put(attempt.hash, held.clone());
             self.observe(Event::Put {
                 cache: self.id,

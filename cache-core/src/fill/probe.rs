@@ -86,7 +86,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let mut pause = POLL_MIN;
         let mut turns = 0;
         loop {
-            let Ok(reading) = self.domain.remote().read(&attempt.address).await else {
+            let Some(reading) = self.read(attempt).await else {
                 return Probe::NoLease;
             };
             let seen = match self.examine(attempt, ask, reading).await {
@@ -123,6 +123,14 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                 Leasing::Present | Leasing::None => return Probe::NoLease,
             }
         }
+    }
+
+    /// Reads L2, if it is there and not switched off.
+    pub(crate) async fn read(&self, attempt: &Attempt) -> Option<Reading> {
+        if !self.switches.l2() {
+            return None;
+        }
+        self.domain.remote().read(&attempt.address).await.ok()
     }
 
     /// What a reading is worth to a reader; it changes nothing in L2 and in L1.
@@ -211,9 +219,10 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             return Err(Reason::Owed { floor });
         }
         let opened = envelope::open(self.label(attempt), as_of, body);
-        let entry = opened.map_err(|why| Reason::Undecodable {
+        let mut entry = opened.map_err(|why| Reason::Undecodable {
             why: unreadable(why),
         })?;
+        entry.ttl = self.switches.within_cap(entry.ttl);
         let wall_ms = self.domain.clock().wall_ms();
         let stale_ttl = self.policy.lifetime.stale_ttl;
         if entry.remaining_stale(wall_ms, stale_ttl).is_zero() {
@@ -266,6 +275,9 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     }
 
     pub(super) async fn lease(&self, attempt: &Attempt, seen: Seen) -> Leasing {
+        if !self.switches.l2() {
+            return Leasing::None;
+        }
         let token = Token(self.domain.random().next());
         let remote = self.domain.remote();
         // Made before it is granted: if the answer is lost, or the caller goes away

@@ -12,6 +12,8 @@ use std::fmt;
 #[serde(tag = "reason", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reason {
+    /// An operator has switched the tier off in this process.
+    SwitchedOff,
     /// L1: the process is not sure to hear of changes.
     NotTrusted,
     /// L1 holds nothing of the key.
@@ -106,6 +108,7 @@ impl From<Unfit> for Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plain = match self {
+            Self::SwitchedOff => "it is switched off in this process",
             Self::NotTrusted => "this process is not sure to hear of changes",
             Self::NotHeld => "it holds nothing of the key",
             Self::FenceMoved => "the key, or one of its stripe, was invalidated since",

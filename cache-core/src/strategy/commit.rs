@@ -179,7 +179,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         quarantine: &Quarantine,
         loaded: Option<Loaded<V>>,
     ) -> Result<Option<Written>, Error> {
-        let Some(loaded) = loaded else {
+        let Some(loaded) = loaded.filter(|_| self.switches.l2()) else {
             return Ok(None);
         };
         let as_of = match loaded.as_of {

@@ -24,6 +24,7 @@ mod replica;
 mod session;
 mod shadow;
 mod stale;
+mod switches;
 mod warm_up;
 mod write_behind;
 mod write_through;

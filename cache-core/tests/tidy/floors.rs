@@ -100,6 +100,7 @@ const CACHE_CORE: Floors = Floors {
         ("coherence/retry.rs", 7),
         ("domain/mod.rs", 8),
         ("domain/local.rs", 9),
+        ("switches.rs", 5),
         ("fill/batch.rs", 7),
         ("fill/mod.rs", 9),
         ("fill/explain.rs", 11),
