@@ -4,22 +4,25 @@ use crate::advice;
 use crate::coherence::announce::Change;
 use crate::domain::Domain;
 use crate::error::Error;
+use crate::fill::explain::Explanation;
 use crate::fill::offer::FillOutcome;
-use crate::fill::run::Load;
 use crate::fill::{Ask, Tiers};
 use crate::model::key::Key;
+use crate::model::session::Session;
 use crate::model::tag::Tag;
 use crate::model::template::KeyTemplate;
 use crate::policy::{Policy, UnleasedSet};
 use crate::queue::Queue;
 use crate::source::{BulkWriter, Cause, Loaded, Loader, Wanted, Writer};
 use crate::strategy::batch::{self, Answers};
-use crate::strategy::cache_aside::{Hit, Lookup};
+use crate::strategy::cache_aside::{Hit, Lookup, alone};
 use crate::strategy::memoize::{self, Args, Memoized};
 use crate::strategy::read_through::ReadThrough;
+use crate::strategy::session::InSession;
 use crate::strategy::write_behind::Behind;
 use crate::strategy::write_behind::handle::WriteBehind;
 use crate::strategy::write_through::WriteThrough;
+use crate::switches::Switches;
 use crate::wire::codec::Codec;
 use futures_util::future::join_all;
 use std::fmt;
@@ -115,16 +118,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         E: Into<Cause>,
     {
         let key = Key::new(key.as_ref())?;
-        let load = Load::Alone(Box::new(move |wanted| {
-            let loading = async move {
-                match load(wanted).await {
-                    Ok(loaded) => Ok(loaded.into()),
-                    Err(cause) => Err(cause.into()),
-                }
-            };
-            Box::pin(loading) as futures_util::future::BoxFuture<'static, _>
-        }));
-        self.tiers.get_or_load_hit(key, ask, load).await
+        self.tiers.get_or_load_hit(key, ask, alone(load)).await
     }
 
     /// Looks many keys up at once, at most [`batch::BATCH_MAX`]; the answers come in their order.
@@ -239,6 +233,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
         Memoized::new(self.tiers.clone(), key, function)
     }
 
+    /// The same cache for one client, whose reads never go back behind what its session has
+    /// seen and written.
+    pub fn in_session<'a>(&self, session: &'a mut Session) -> InSession<'a, V> {
+        InSession::new(self.tiers.clone(), session)
+    }
+
     /// Invalidates a key everywhere. Call it after the source's commit. Returns
     /// whether L2 has it already; otherwise it is repeated until L2 has.
     ///
@@ -299,11 +299,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let key = Key::new(key.as_ref())?;
         let name = &self.tiers.policy.name;
         let outcome = match self.tiers.policy.unleased_set {
-            UnleasedSet::Invalidates => FillOutcome::NotKept,
-            UnleasedSet::Stores => {
+            UnleasedSet::Stores if self.tiers.switches.l2() => {
                 let attempt = self.tiers.attempt(key);
                 self.tiers.set(&attempt, loaded.into(), ttl).await?
             }
+            UnleasedSet::Invalidates | UnleasedSet::Stores => FillOutcome::NotKept,
         };
         match outcome {
             FillOutcome::Stored(as_of) => {
@@ -340,6 +340,23 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let each = keys.iter().zip(values);
         let each = each.map(|(key, value)| self.set(key, value, ttl));
         Ok(join_all(each.collect::<Vec<_>>()).await)
+    }
+
+    /// What a read of a key would be answered, by which tier, and why not by the others:
+    /// for people. It reads L2, changes nothing, and counts as no read; only L1's choice of
+    /// what it keeps when it is full takes it for one.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for a key outside its limits. That L2 does not answer is
+    /// part of the explanation.
+    pub async fn explain(&self, key: impl AsRef<[u8]>) -> Result<Explanation, Error> {
+        Ok(self.tiers.explain(Key::new(key.as_ref())?).await)
+    }
+
+    /// What may be set while the cache runs, in this process: its tiers, its lifetimes,
+    /// shadow compare. Clones of this handle share it, other handles of the name do not.
+    pub fn switches(&self) -> &Switches {
+        &self.tiers.switches
     }
 
     /// The policy.

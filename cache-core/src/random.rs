@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Random numbers, handed in so that tests can replay them.
@@ -42,7 +42,7 @@ const STEP: u32 = 0x9E37_79B9;
 #[derive(Debug)]
 pub struct Sample {
     /// Of 2^32; 0 draws none.
-    share: u64,
+    share: AtomicU64,
     at: AtomicU32,
     turns: Arc<Semaphore>,
 }
@@ -51,7 +51,7 @@ impl Sample {
     /// A sample of so many in a million; `start` keeps processes out of step.
     pub fn new(per_million: u32, start: u64) -> Self {
         Self {
-            share: (u64::from(per_million) << 32) / u64::from(MILLION),
+            share: AtomicU64::new(share(per_million)),
             at: AtomicU32::new(start as u32),
             turns: Arc::new(Semaphore::new(TURNS)),
         }
@@ -59,13 +59,24 @@ impl Sample {
 
     /// Whether the next one is drawn.
     pub fn draws(&self) -> bool {
-        self.share > 0 && u64::from(self.at.fetch_add(STEP, Ordering::Relaxed)) < self.share
+        let share = self.share.load(Ordering::Relaxed);
+        share > 0 && u64::from(self.at.fetch_add(STEP, Ordering::Relaxed)) < share
+    }
+
+    /// Draws so many in a million from here on.
+    pub fn set(&self, per_million: u32) {
+        self.share.store(share(per_million), Ordering::Relaxed);
     }
 
     /// The right to look at a drawn one, unless [`TURNS`] are being looked at.
     pub fn turn(&self) -> Option<OwnedSemaphorePermit> {
         self.turns.clone().try_acquire_owned().ok()
     }
+}
+
+/// So many in a million, of 2^32.
+fn share(per_million: u32) -> u64 {
+    (u64::from(per_million) << 32) / u64::from(MILLION)
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         loop {
             let attempt = self.attempt(key);
             let flights = &self.flights;
-            match flights.join(&attempt.key, attempt.hash, attempt.since, ask.at_least) {
+            match flights.join(&attempt.key, attempt.hash, attempt.since, ask.shares()) {
                 Part::Lead(lead) => {
                     let follow = lead.follow();
                     // On a task of its own: the flight goes on when the caller

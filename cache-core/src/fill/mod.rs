@@ -6,15 +6,17 @@
 //! the design.
 
 pub mod batch;
+pub mod explain;
 pub mod load;
+pub mod look;
 pub mod offer;
 pub mod probe;
+pub mod reason;
 pub mod refresh;
 pub mod run;
 pub mod shadow;
 pub mod stale;
 
-use crate::clock::Tick;
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::event::{Answer, CacheId, Event, Tier};
@@ -29,12 +31,13 @@ use crate::model::position::Position;
 use crate::model::tag::Tag;
 use crate::policy::Policy;
 use crate::random::Sample;
-use crate::tier::l1::{Age, Drops, Held, L1, Look, weight};
+use crate::switches::Switches;
+use crate::tier::l1::{Age, Drops, Held, L1, weight};
 use crate::tier::tags::TagFloors;
 use crate::wire::codec::Codec;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// What one flight ends with, for all who waited.
@@ -62,7 +65,8 @@ pub struct Tiers<V> {
     pub(crate) flights: Arc<Flights<Flown<V>>>,
     pub(crate) loads: Bulkhead,
     pub(crate) breaker: Breaker,
-    pub(crate) sample: Sample,
+    pub(crate) sample: Arc<Sample>,
+    pub(crate) switches: Switches,
     pub(crate) refreshes: Budget,
     /// The running mean of how long loads take, in microseconds.
     pub(crate) load_us: AtomicU64,
@@ -91,6 +95,9 @@ pub struct Ask {
     pub max_staleness: Option<Duration>,
     /// How long to wait for another's load; `None` is the policy's.
     pub wait: Option<Duration>,
+    /// Whether no replica will do, should it come to a load. So it is too where `at_least`
+    /// has a tick, which no replica can show to be past.
+    pub primary: bool,
 }
 
 impl Ask {
@@ -117,8 +124,26 @@ impl Ask {
         }
     }
 
+    /// Whether what another reads will not do.
     pub(crate) fn is_strict(&self) -> bool {
         self.max_staleness == Some(Duration::ZERO)
+    }
+
+    /// Whether a loader is told to leave replicas alone.
+    pub(crate) fn wants_primary(&self) -> bool {
+        self.is_strict() || self.primary || self.at_least.tick > 0
+    }
+
+    /// What those have in common who share a flight: how far its value must reach. Who
+    /// must not be answered from a replica shares none with who may.
+    pub(crate) fn shares(&self) -> Position {
+        match self.wants_primary() && self.at_least.tick == 0 {
+            true => Position {
+                tick: u32::MAX,
+                ..self.at_least
+            },
+            false => self.at_least,
+        }
     }
 
     /// Whether a value loaded then will do; `wall_ms` is now.
@@ -154,13 +179,16 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             domain.clock().clone(),
         );
         let ahead = policy.refresh.unwrap_or_default();
+        let start = domain.random().next();
+        let sample = Arc::new(Sample::new(policy.shadow_per_million, start));
         let tiers = Arc::new(Self {
             refreshes: Budget::new(ahead.at_once, ahead.per_second),
             load_us: AtomicU64::new(0),
             id: domain.observer().register(&policy.name),
             breaker: Breaker::new(policy.breaker_keys, policy.breaker_pause),
             loads: Bulkhead::new(policy.loads_max, policy.loads_ramp > Duration::ZERO),
-            sample: Sample::new(policy.shadow_per_million, domain.random().next()),
+            switches: Switches::new(&policy, sample.clone()),
+            sample,
             domain,
             policy,
             space,
@@ -194,42 +222,6 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         }
     }
 
-    /// Looks in L1: no await, no lock of ours, no allocation.
-    pub(crate) fn look(&self, hash: KeyHash, key: &[u8], ask: &Ask) -> Option<Served<V>> {
-        let now = self.domain.clock().now();
-        if !self.domain.trust().holds(now) {
-            return None;
-        }
-        let look = self.l1.look(hash, key, self.domain.fence(), now);
-        self.admit(look, ask, now)
-    }
-
-    fn admit(&self, look: Look<V>, ask: &Ask, now: Tick) -> Option<Served<V>> {
-        let held = match look {
-            Look::Hit(held) => held,
-            Look::CheckTags(held) => {
-                // The count first: a tag that changes during the check is checked
-                // again by the next reader.
-                let changes = self.l1.tag_changes();
-                if self.tags.admits_known(&held.entry.stamps) != Some(true) {
-                    return None;
-                }
-                held.tags_checked.fetch_max(changes, Ordering::AcqRel);
-                held
-            }
-            Look::Miss => return None,
-        };
-        let age = held.age(now);
-        let clock = self.domain.clock();
-        let will_do =
-            held.entry.as_of >= ask.at_least && ask.takes(held.entry.stored_ms, || clock.wall_ms());
-        will_do.then_some(Served {
-            held,
-            tier: Tier::L1,
-            age,
-        })
-    }
-
     /// An entry as this process holds it; `encoded` is the size of its value, unpacked.
     pub(crate) fn held(&self, attempt: &Attempt, entry: Entry<V>, encoded: usize) -> Arc<Held<V>> {
         let (lifetime, clock) = (&self.policy.lifetime, self.domain.clock());
@@ -253,11 +245,8 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     /// Keeps what L2 accepted or served, if nothing was invalidated meanwhile. If
     /// something is just now, the ticket inside makes the entry worthless.
     pub(crate) fn keep(&self, attempt: &Attempt, held: &Arc<Held<V>>) {
-        if self
-            .domain
-            .fence()
-            .holds(attempt.hash, attempt.since.ticket)
-        {
+        let fence = self.domain.fence();
+        if self.switches.l1() && fence.holds(attempt.hash, attempt.since.ticket) {
             self.l1.put(attempt.hash, held.clone());
             self.observe(Event::Put {
                 cache: self.id,
@@ -376,5 +365,25 @@ impl<V> fmt::Debug for Tiers<V> {
         f.debug_struct("Tiers")
             .field("policy", &self.policy)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_wants_the_primary_shares_no_flight_with_who_does_not() {
+        let usual = Ask::at_least(Position::new(1, 9, 0));
+        let primary = Ask {
+            primary: true,
+            ..usual
+        };
+        let tick = Ask::at_least(Position::new(1, 9, 1));
+        assert!(!usual.wants_primary() && primary.wants_primary() && tick.wants_primary());
+        let mut shared = [usual, primary, tick].map(|ask| ask.shares());
+        shared.sort_unstable();
+        assert!(shared.windows(2).all(|two| two[0] != two[1]), "{shared:?}");
+        assert_eq!(usual.shares(), usual.at_least);
     }
 }

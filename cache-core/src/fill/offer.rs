@@ -127,6 +127,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             .lifetime
             .draw(loaded.value.is_none(), self.domain.random().share());
         let ttl = ttl.or(loaded.ttl).unwrap_or(drawn).min(TTL_MAX);
+        let ttl = self.switches.within_cap(ttl);
         let ttl = match loaded.as_of {
             AsOf::Unknown => ttl.min(UNKNOWN_TTL_MAX),
             _ => ttl,

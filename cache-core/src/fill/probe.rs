@@ -1,15 +1,17 @@
 //! The look into L2, and the lease when it holds nothing that may be served.
 
+use super::reason::Reason;
 use super::{Ask, Attempt, Served, Tiers};
 use crate::domain::Domain;
 use crate::event::{Event, LeaseOutcome, Tier};
-use crate::model::entry::Stamp;
+use crate::model::entry::{Entry, Stamp};
 use crate::model::key::{Address, Bucket};
 use crate::model::position::Position;
 use crate::tier::l1::Held;
 use crate::tier::tags::{Admission, Reach};
 use crate::tier::{Leased, Reading, Record, Seen, Token};
 use crate::wire::envelope::{self, Label, Unreadable};
+use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +48,17 @@ pub(crate) struct Grant {
     spent: bool,
 }
 
+/// A value of L2 that may be served, if its tags allow it.
+pub(crate) struct Weighed {
+    pub(crate) entry: Entry<Bytes>,
+    /// What it counts in L1, in bytes.
+    encoded: usize,
+    /// Whether its lifetime has ended.
+    is_expired: bool,
+    /// When it was looked at.
+    wall_ms: u64,
+}
+
 /// What a reading is worth.
 pub(crate) enum Worth<V> {
     Good(Arc<Held<V>>),
@@ -73,7 +86,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let mut pause = POLL_MIN;
         let mut turns = 0;
         loop {
-            let Ok(reading) = self.domain.remote().read(&attempt.address).await else {
+            let Some(reading) = self.read(attempt).await else {
                 return Probe::NoLease;
             };
             let seen = match self.examine(attempt, ask, reading).await {
@@ -112,61 +125,140 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         }
     }
 
+    /// Reads L2, if it is there and not switched off.
+    pub(crate) async fn read(&self, attempt: &Attempt) -> Option<Reading> {
+        if !self.switches.l2() {
+            return None;
+        }
+        self.domain.remote().read(&attempt.address).await.ok()
+    }
+
     /// What a reading is worth to a reader; it changes nothing in L2 and in L1.
     pub(crate) async fn examine(&self, attempt: &Attempt, ask: &Ask, reading: Reading) -> Worth<V> {
         let bucket = attempt.address.bucket;
-        let Some(watermark) = reading.watermark else {
-            self.behind(bucket);
-            return Worth::Distrusted;
+        let as_of = match &reading.record {
+            Some(Record::Value { as_of, .. }) => Some(*as_of),
+            Some(Record::Mark { .. }) | None => None,
         };
-        if !self.domain.horizon().admits(bucket, &watermark) {
-            self.behind(bucket);
-            return Worth::Distrusted;
+        let weighed = match self.weigh(attempt, &reading) {
+            Ok(weighed) => weighed,
+            Err(Reason::NoWatermark | Reason::BucketBehind) => {
+                self.behind(bucket);
+                return Worth::Distrusted;
+            }
+            Err(reason) => {
+                self.learn(bucket, &reading);
+                match reason {
+                    // The lease finds it below the floor as well.
+                    Reason::BelowBucketFloor { .. } => return Worth::Nothing(None),
+                    Reason::NotARecord => self.undecodable("not a record"),
+                    Reason::Undecodable { why } => self.undecodable(why),
+                    _ => {}
+                }
+                return Worth::Nothing(as_of);
+            }
+        };
+        self.learn(bucket, &reading);
+        if !self.tags_admit(&weighed.entry.stamps, Reach::Known).await {
+            return Worth::Nothing(as_of);
         }
-        if reading.garbage {
-            self.undecodable("not a record");
+        match self.value_of(ask, weighed) {
+            Ok((entry, encoded, true)) => Worth::Expired(self.held(attempt, entry, encoded)),
+            Ok((entry, encoded, false)) => Worth::Good(self.held(attempt, entry, encoded)),
+            Err((as_of, Reason::NotThatFar | Reason::TooOld)) => Worth::TooOld(as_of),
+            Err((as_of, reason)) => {
+                if let Reason::Undecodable { why } = reason {
+                    self.undecodable(why);
+                }
+                Worth::Nothing(Some(as_of))
+            }
         }
-        let Some(Record::Value { as_of, body }) = reading.record else {
-            return Worth::Nothing(None);
+    }
+
+    /// A bucket that is believed says how far it is.
+    fn learn(&self, bucket: Bucket, reading: &Reading) {
+        if let Some(watermark) = &reading.watermark {
+            self.domain.horizon().raise(bucket, watermark.applied);
+        }
+    }
+
+    /// Whether a reading has a value that may be served, if its tags allow it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn weigh(&self, attempt: &Attempt, reading: &Reading) -> Result<Weighed, Reason> {
+        let Some(watermark) = &reading.watermark else {
+            return Err(Reason::NoWatermark);
+        };
+        let horizon = self.domain.horizon();
+        if !horizon.keeps(attempt.address.bucket, watermark) {
+            return Err(Reason::BucketBehind);
+        }
+        let (as_of, body) = match &reading.record {
+            Some(Record::Value { as_of, body }) => (*as_of, body),
+            Some(Record::Mark { floor }) => {
+                let floor = (*floor).max(watermark.floor);
+                return Err(match reading.leased {
+                    true => Reason::Leased { floor },
+                    false => Reason::Marked { floor },
+                });
+            }
+            None if reading.garbage => return Err(Reason::NotARecord),
+            None => return Err(Reason::Absent),
         };
         if as_of < watermark.floor {
-            return Worth::Nothing(None);
+            let floor = watermark.floor;
+            return Err(Reason::BelowBucketFloor { floor });
         }
         // Also what was owed before the read: L2 may have answered it, then taken the
         // change, and the word that it has may have been faster than the answer.
         let owed = self.domain.owed();
         let owed = owed.floor(attempt.hash, self.domain.clock().now());
-        if as_of < owed.max(attempt.owed) {
-            return Worth::Nothing(Some(as_of));
+        let floor = owed.max(attempt.owed);
+        if as_of < floor {
+            return Err(Reason::Owed { floor });
         }
-        let entry = match envelope::open(self.label(attempt), as_of, &body) {
-            Ok(entry) => entry,
-            Err(why) => {
-                self.undecodable(reason(why));
-                return Worth::Nothing(Some(as_of));
-            }
-        };
+        let opened = envelope::open(self.label(attempt), as_of, body);
+        let mut entry = opened.map_err(|why| Reason::Undecodable {
+            why: unreadable(why),
+        })?;
+        entry.ttl = self.switches.within_cap(entry.ttl);
         let wall_ms = self.domain.clock().wall_ms();
         let stale_ttl = self.policy.lifetime.stale_ttl;
-        if as_of < ask.at_least || entry.remaining_stale(wall_ms, stale_ttl).is_zero() {
-            return Worth::Nothing(Some(as_of));
+        if entry.remaining_stale(wall_ms, stale_ttl).is_zero() {
+            return Err(Reason::Ended);
         }
-        let expired = entry.remaining(wall_ms).is_zero();
-        if !self.tags_admit(&entry.stamps, Reach::Known).await {
-            return Worth::Nothing(Some(as_of));
+        Ok(Weighed {
+            is_expired: entry.remaining(wall_ms).is_zero(),
+            encoded: self.codec.size(body),
+            entry,
+            wall_ms,
+        })
+    }
+
+    /// The value that was found, what it counts in L1, and whether it has only expired.
+    ///
+    /// # Errors
+    /// Its as-of, and why it is not what was asked for, or cannot be read.
+    pub(crate) fn value_of(
+        &self,
+        ask: &Ask,
+        weighed: Weighed,
+    ) -> Result<(Entry<V>, usize, bool), (Position, Reason)> {
+        let Weighed { entry, wall_ms, .. } = weighed;
+        let as_of = entry.as_of;
+        if as_of < ask.at_least {
+            return Err((as_of, Reason::NotThatFar));
         }
         if !ask.takes(entry.stored_ms, || wall_ms) {
-            return Worth::TooOld(as_of);
+            return Err((as_of, Reason::TooOld));
         }
-        let encoded = self.codec.size(&body);
-        match entry.try_map(|bytes| self.codec.decode(&bytes)) {
-            Ok(entry) if expired => Worth::Expired(self.held(attempt, entry, encoded)),
-            Ok(entry) => Worth::Good(self.held(attempt, entry, encoded)),
-            Err(_) => {
-                self.undecodable("the codec refused it");
-                Worth::Nothing(Some(as_of))
-            }
-        }
+        let decoded = entry.try_map(|bytes| self.codec.decode(&bytes));
+        let entry = decoded.map_err(|_| {
+            let why = "the codec refused it";
+            (as_of, Reason::Undecodable { why })
+        })?;
+        Ok((entry, weighed.encoded, weighed.is_expired))
     }
 
     /// How far a value must reach, to be stored, and not to be older than what this
@@ -183,6 +275,9 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     }
 
     pub(super) async fn lease(&self, attempt: &Attempt, seen: Seen) -> Leasing {
+        if !self.switches.l2() {
+            return Leasing::None;
+        }
         let token = Token(self.domain.random().next());
         let remote = self.domain.remote();
         // Made before it is granted: if the answer is lost, or the caller goes away
@@ -290,7 +385,7 @@ impl Drop for Grant {
     }
 }
 
-fn reason(why: Unreadable) -> &'static str {
+fn unreadable(why: Unreadable) -> &'static str {
     match why {
         Unreadable::Version => "another format version",
         Unreadable::Codec => "another codec, type or schema",

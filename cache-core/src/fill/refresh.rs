@@ -88,7 +88,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let ask = Ask::default();
         // Another process may have loaded it since this one took its copy. The as-of does
         // not show it: without a change, a younger value is as of the same.
-        let Ok(reading) = self.domain.remote().read(&attempt.address).await else {
+        let Some(reading) = self.read(attempt).await else {
             return RefreshOutcome::Failed;
         };
         match self.examine(attempt, &ask, reading).await {

@@ -54,7 +54,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let at_least = ask.at_least.max(self.reach(attempt, grant));
         let held = self.still_known(attempt);
         let stale = held.clone().map(|held| Stale::new(Arc::new(Shown(held))));
-        let wanted = Wanted::new(attempt.key.clone(), at_least, ask.is_strict(), stale);
+        let wanted = Wanted::new(attempt.key.clone(), at_least, ask.wants_primary(), stale);
         let loaded = match load {
             Load::Alone(load) => {
                 let is_found = |loaded: &Loaded<V>| loaded.value.is_some() || loaded.is_unchanged;

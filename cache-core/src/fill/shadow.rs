@@ -81,7 +81,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let held = match self.look(attempt.hash, &attempt.key, &Ask::default()) {
             Some(served) => served.held,
             None => {
-                let Ok(reading) = self.domain.remote().read(&attempt.address).await else {
+                let Some(reading) = self.read(attempt).await else {
                     return ShadowOutcome::Unknown;
                 };
                 match self.examine(attempt, &Ask::default(), reading).await {

@@ -13,11 +13,12 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     /// An entry that may be served though it has expired.
     pub(crate) fn look_stale(&self, hash: KeyHash, key: &[u8], ask: &Ask) -> Option<Served<V>> {
         let now = self.domain.clock().now();
-        if self.policy.lifetime.stale_ttl.is_zero() || !self.domain.trust().holds(now) {
+        let may = self.switches.l1() && !self.policy.lifetime.stale_ttl.is_zero();
+        if !may || !self.domain.trust().holds(now) {
             return None;
         }
         let look = self.l1.look_stale(hash, key, self.domain.fence(), now);
-        self.admit(look, ask, now)
+        self.admit(look, ask, now).ok()
     }
 
     /// The same, and from here on it is served for a while without another load: a source

@@ -124,6 +124,12 @@ impl<T: Clone> Flights<T> {
         }
     }
 
+    /// Whether one of this key is under way.
+    pub fn has(&self, key: &[u8], hash: KeyHash) -> bool {
+        let flights = self.shards[hash.0 as usize % SHARDS].lock();
+        flights.keys().any(|identity| &*identity.key == key)
+    }
+
     /// How many flights are under way.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().len()).sum()

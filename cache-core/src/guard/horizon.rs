@@ -91,10 +91,15 @@ impl Horizon {
         self.known.read().seen
     }
 
+    /// Whether a bucket with this watermark has kept everything heard of it.
+    pub fn keeps(&self, bucket: Bucket, watermark: &Watermark) -> bool {
+        !watermark.has_lost(&self.known(bucket))
+    }
+
     /// Whether a bucket with this watermark has kept everything heard of it, and
     /// learns from it. A bucket that is behind may hold values from before.
     pub fn admits(&self, bucket: Bucket, watermark: &Watermark) -> bool {
-        let kept = !watermark.has_lost(&self.known(bucket));
+        let kept = self.keeps(bucket, watermark);
         if kept {
             self.raise(bucket, watermark.applied);
         }

@@ -6,5 +6,6 @@ pub mod key;
 pub mod lifetime;
 pub mod position;
 pub mod second_look;
+pub mod session;
 pub mod tag;
 pub mod template;

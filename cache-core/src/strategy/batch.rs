@@ -68,7 +68,10 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         match answer {
             Lookup::Hit(hit) => Lookup::Hit(hit.clone()),
             Lookup::Absent => Lookup::Absent,
-            Lookup::Miss(_) => self.miss(self.attempt(key), None, None, self.policy.wait),
+            Lookup::Miss(_) => {
+                let ask = Ask::default();
+                self.miss(self.attempt(key), &ask, None, None, self.policy.wait)
+            }
         }
     }
 

@@ -9,8 +9,9 @@ use crate::fill::{Ask, Attempt, Flown, Served, Tiers};
 use crate::flight::single::{Follow, Lead, Part};
 use crate::model::key::Key;
 use crate::model::position::Position;
-use crate::source::Loaded;
+use crate::source::{Cause, Loaded, Wanted};
 use crate::tier::l1::{Age, Held};
+use futures_util::future::BoxFuture;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub enum Lookup<V: Send + Sync + 'static> {
 pub struct FillTicket<V: Send + Sync + 'static> {
     tiers: Arc<Tiers<V>>,
     attempt: Attempt,
+    ask: Ask,
     grant: Option<Grant>,
     lead: Option<Lead<Flown<V>>>,
     retry_after: Duration,
@@ -80,17 +82,19 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         loop {
             let attempt = self.attempt(key);
             let flights = &self.flights;
-            match flights.join(&attempt.key, attempt.hash, attempt.since, ask.at_least) {
+            match flights.join(&attempt.key, attempt.hash, attempt.since, ask.shares()) {
                 Part::Lead(lead) => return self.get_leading(attempt, ask, Some(lead)).await,
                 Part::Follow(follow) => {
                     let patience = give_up.since(self.domain.clock().now());
                     match wait(follow, patience).await {
                         Waited::Served(served) => return served.into(),
                         Waited::LeaderGone => {}
-                        Waited::InVain => return self.miss(attempt, None, None, self.policy.wait),
+                        Waited::InVain => {
+                            return self.miss(attempt, ask, None, None, self.policy.wait);
+                        }
                     }
                 }
-                Part::Full => return self.miss(attempt, None, None, self.policy.wait),
+                Part::Full => return self.miss(attempt, ask, None, None, self.policy.wait),
             }
         }
     }
@@ -108,10 +112,10 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             None => match self.probe(&attempt, ask, || {}).await {
                 Probe::Found(served) => served,
                 Probe::Granted(grant) => {
-                    return self.miss(attempt, Some(grant), lead, Duration::ZERO);
+                    return self.miss(attempt, ask, Some(grant), lead, Duration::ZERO);
                 }
-                Probe::Busy(remaining) => return self.miss(attempt, None, None, remaining),
-                Probe::NoLease => return self.miss(attempt, None, lead, Duration::ZERO),
+                Probe::Busy(remaining) => return self.miss(attempt, ask, None, None, remaining),
+                Probe::NoLease => return self.miss(attempt, ask, None, lead, Duration::ZERO),
             },
         };
         if let Some(lead) = lead {
@@ -123,6 +127,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     pub(super) fn miss(
         self: &Arc<Self>,
         attempt: Attempt,
+        ask: &Ask,
         grant: Option<Grant>,
         lead: Option<Lead<Flown<V>>>,
         retry_after: Duration,
@@ -130,6 +135,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         Lookup::Miss(Box::new(FillTicket {
             tiers: self.clone(),
             attempt,
+            ask: *ask,
             grant,
             lead,
             retry_after,
@@ -149,6 +155,25 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let served = self.get_or_load(key, ask, load).await?;
         Ok(Hit::of(served))
     }
+}
+
+/// A caller's closure as a load of one key.
+pub(crate) fn alone<V: 'static, F, Fut, L, E>(load: F) -> Load<V>
+where
+    F: FnOnce(Wanted<V>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<L, E>> + Send,
+    L: Into<Loaded<V>>,
+    E: Into<Cause>,
+{
+    Load::Alone(Box::new(move |wanted| {
+        let loading = async move {
+            match load(wanted).await {
+                Ok(loaded) => Ok(loaded.into()),
+                Err(cause) => Err(cause.into()),
+            }
+        };
+        Box::pin(loading) as BoxFuture<'static, _>
+    }))
 }
 
 enum Waited<V> {
@@ -188,16 +213,25 @@ impl<V: Send + Sync + 'static> FillTicket<V> {
         self.grant.as_ref().map(|grant| grant.as_of)
     }
 
-    /// How far the value must reach to be stored, and not to be older than what this
-    /// process has heard. A replica that has not come this far is no use.
+    /// How far the value must reach to be stored, not to be older than what this process
+    /// has heard, and to be what was asked for. A replica that has not come this far is no
+    /// use.
     pub fn at_least(&self) -> Position {
-        self.tiers.reach(&self.attempt, self.grant.as_ref())
+        let reach = self.tiers.reach(&self.attempt, self.grant.as_ref());
+        reach.max(self.ask.at_least)
     }
 
-    /// A value that has only expired, for a caller whose own load is slow or fails.
+    /// Whether what was asked for takes no value from a replica, however far it is.
+    pub fn wants_primary(&self) -> bool {
+        self.ask.wants_primary()
+    }
+
+    /// A value that has only expired, for a caller whose own load is slow or fails. It
+    /// reaches as far as was asked for.
     pub fn stale(&self) -> Option<Hit<V>> {
         let Attempt { hash, key, .. } = &self.attempt;
-        let served = self.tiers.look_stale(*hash, key, &Ask::default())?;
+        let ask = Ask::at_least(self.ask.at_least);
+        let served = self.tiers.look_stale(*hash, key, &ask)?;
         Hit::of(served)
     }
 
@@ -230,7 +264,7 @@ impl<V: Send + Sync + 'static> FillTicket<V> {
 
 impl<V> Hit<V> {
     /// The hit, unless the entry is an absence.
-    fn of(served: Served<V>) -> Option<Self> {
+    pub(super) fn of(served: Served<V>) -> Option<Self> {
         served.held.entry.value.is_some().then_some(Self {
             held: served.held,
             tier: served.tier,

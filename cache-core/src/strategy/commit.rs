@@ -179,7 +179,8 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         quarantine: &Quarantine,
         loaded: Option<Loaded<V>>,
     ) -> Result<Option<Written>, Error> {
-        let Some(loaded) = loaded.filter(|loaded| loaded.keep) else {
+        let may_keep = |loaded: &Loaded<V>| loaded.keep && self.switches.l2();
+        let Some(loaded) = loaded.filter(may_keep) else {
             return Ok(None);
         };
         let as_of = match loaded.as_of {

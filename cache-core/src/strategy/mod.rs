@@ -5,6 +5,7 @@ pub mod cache_aside;
 pub mod commit;
 pub mod memoize;
 pub mod read_through;
+pub mod session;
 pub mod warm_up;
 pub mod write_behind;
 pub mod write_through;

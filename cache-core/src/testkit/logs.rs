@@ -1,4 +1,4 @@
-//! What is logged as an error or a warning, for tests to read.
+//! What is logged as an error, a warning or information, for tests to read.
 
 use parking_lot::Mutex;
 use std::fmt::{self, Write};
@@ -8,7 +8,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// The errors and warnings that this thread logs from here on, until it is dropped. For tests whose
+/// What this thread logs from here on, down to information, until it is dropped. For tests whose
 /// runtime has one thread.
 #[derive(Debug)]
 pub struct Logs {
@@ -38,6 +38,11 @@ impl Logs {
         self.of(Level::WARN)
     }
 
+    /// What was logged as information, in the same way.
+    pub fn infos(&self) -> Vec<String> {
+        self.of(Level::INFO)
+    }
+
     fn of(&self, level: Level) -> Vec<String> {
         let lines = self.lines.lock();
         let of_level = lines.iter().filter(|(of, _)| *of == level);
@@ -49,7 +54,7 @@ struct Ear(Arc<Mutex<Vec<(Level, String)>>>);
 
 impl Subscriber for Ear {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::WARN
+        *metadata.level() <= Level::INFO
     }
 
     fn event(&self, event: &Event<'_>) {

@@ -109,8 +109,19 @@ pub enum Look<V> {
     Hit(Arc<Held<V>>),
     /// An entry that may be served once its tags are checked.
     CheckTags(Arc<Held<V>>),
-    /// Nothing.
-    Miss,
+    /// Nothing, and why.
+    Miss(Unfit),
+}
+
+/// Why L1 has no entry that may be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It holds none of this key.
+    NotHeld,
+    /// Its lifetime has ended.
+    Expired,
+    /// The key, or one of its stripe, was invalidated since.
+    Fenced,
 }
 
 /// The L1 of one cache.
@@ -172,16 +183,28 @@ impl<V: Send + Sync + 'static> L1<V> {
         is_young: impl FnOnce(&Held<V>) -> bool,
     ) -> Look<V> {
         let Some(held) = self.store.get(&hash.0) else {
-            return Look::Miss;
+            return Look::Miss(Unfit::NotHeld);
         };
-        if &*held.key != key || !is_young(&held) || !fence.holds(hash, held.ticket) {
-            return Look::Miss;
+        if &*held.key != key {
+            return Look::Miss(Unfit::NotHeld);
+        }
+        if !is_young(&held) {
+            return Look::Miss(Unfit::Expired);
+        }
+        if !fence.holds(hash, held.ticket) {
+            return Look::Miss(Unfit::Fenced);
         }
         if held.tags_checked.load(Ordering::Acquire) == self.tag_changes() {
             Look::Hit(held)
         } else {
             Look::CheckTags(held)
         }
+    }
+
+    /// An entry of a key, valid or not.
+    pub fn held(&self, hash: KeyHash, key: &[u8]) -> Option<Arc<Held<V>>> {
+        let held = self.store.get(&hash.0)?;
+        (&*held.key == key).then_some(held)
     }
 
     /// Keeps an entry that L2 accepted or served.

@@ -153,19 +153,22 @@ impl Shelf {
 impl Remote for MemoryRemote {
     async fn read(&self, address: &Address) -> Result<Reading, RemoteError> {
         let shelf = self.shelf(address.bucket);
-        let record = shelf
-            .stored(address, self.clock.now())
-            .map(|stored| match stored {
-                Stored::Value { as_of, body, .. } => Record::Value {
-                    as_of: *as_of,
-                    body: body.clone(),
-                },
-                Stored::Mark { floor, .. } => Record::Mark { floor: *floor },
-            });
+        let stored = shelf.stored(address, self.clock.now());
+        let leased = stored.is_some_and(|stored| match stored {
+            Stored::Value { lease, .. } | Stored::Mark { lease, .. } => lease.is_some(),
+        });
+        let record = stored.map(|stored| match stored {
+            Stored::Value { as_of, body, .. } => Record::Value {
+                as_of: *as_of,
+                body: body.clone(),
+            },
+            Stored::Mark { floor, .. } => Record::Mark { floor: *floor },
+        });
         Ok(Reading {
             record,
             watermark: shelf.watermark,
             garbage: false,
+            leased,
         })
     }
 

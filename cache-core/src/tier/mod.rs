@@ -110,6 +110,8 @@ pub struct Reading {
     pub watermark: Option<Watermark>,
     /// Bytes were there, but not a record.
     pub garbage: bool,
+    /// Whether the record is marked with a lease or a quarantine, which may have ended.
+    pub leased: bool,
 }
 
 /// What a caller has made of the value it read, before it asks for a lease.

@@ -5,7 +5,7 @@
 //! an entry of L1: an invalidation of the tag, heard over the bus, cuts the kept
 //! floor off, and the next reader asks L2 again.
 
-use super::{Applied, Invalidate, Known, Record, Remote};
+use super::{Applied, Invalidate, Known, Record, Remote, Watermark};
 use crate::clock::Clock;
 use crate::guard::fence::{Fence, Ticket};
 use crate::guard::horizon::Horizon;
@@ -72,6 +72,24 @@ struct Floor {
     reach: Position,
 }
 
+/// What L2 and this process know of a tag.
+struct Told {
+    record: Option<Position>,
+    watermark: Watermark,
+    owed: Position,
+}
+
+impl Told {
+    /// The tag's floor, if `record` is what its record admits.
+    fn floor(&self, record: Position) -> Floor {
+        let held = record.max(self.watermark.floor);
+        Floor {
+            position: held.max(self.owed),
+            reach: held.max(self.watermark.applied).max(self.watermark.seen),
+        }
+    }
+}
+
 impl TagFloors {
     /// Nothing is known yet.
     pub fn new(
@@ -130,21 +148,45 @@ impl TagFloors {
         let floors = futures_util::future::join_all(floors).await;
         let pairs = stamps.iter().zip(floors);
         let answers = pairs.map(|(stamp, floor)| match floor {
-            Ok(floor) if stamp.as_of > floor.reach => {
-                Admission::Behind(self.space.tag_hash(&stamp.tag).bucket())
-            }
-            Ok(floor) => reach.passes(stamp, floor.position).into(),
+            Ok(floor) => self.judge(stamp, reach, &floor),
             Err(doubt) => doubt,
         });
         // Whatever the others say, a bucket that is behind is worth telling of.
         answers.fold(Admission::Admitted, Admission::and)
     }
 
-    /// Asks L2 for a tag's floor, and makes sure that it has one.
-    async fn floor(&self, tag: &Tag) -> Result<Floor, Admission> {
+    /// What a floor that L2 told says about a stamp.
+    fn judge(&self, stamp: &Stamp, reach: Reach, floor: &Floor) -> Admission {
+        if stamp.as_of > floor.reach {
+            return Admission::Behind(self.space.tag_hash(&stamp.tag).bucket());
+        }
+        reach.passes(stamp, floor.position).into()
+    }
+
+    /// Whether one stamp would pass [`TagFloors::admits`], and the floor of its tag where L2
+    /// has told it. It changes nothing, here and in L2.
+    pub async fn would_admit(&self, stamp: &Stamp, believe: bool) -> (Admission, Option<Position>) {
+        let one = std::slice::from_ref(stamp);
+        if believe && let Some(answer) = self.known(one, Reach::Known) {
+            return (answer.into(), self.known_floor(&stamp.tag));
+        }
+        match self.read(&stamp.tag).await {
+            Ok(told) => {
+                // As L2 would make one for a tag that it does not know.
+                let floor = told.floor(told.record.unwrap_or(told.watermark.applied));
+                (
+                    self.judge(stamp, Reach::Known, &floor),
+                    Some(floor.position),
+                )
+            }
+            Err(doubt) => (doubt, None),
+        }
+    }
+
+    /// Asks L2 for a tag's floor.
+    async fn read(&self, tag: &Tag) -> Result<Told, Admission> {
         let hash = self.space.tag_hash(tag);
         let address = self.space.tag_address(tag);
-        let ticket = self.fence.ticket(hash);
         let bucket = address.bucket;
         // Before the read as well: L2 may answer it, then take what it owes, and the word
         // that it has may be faster than the answer.
@@ -153,14 +195,32 @@ impl TagFloors {
         let reading = self.remote.read(&address).await;
         let reading = reading.map_err(|_| Admission::Refused)?;
         let watermark = reading.watermark.ok_or(Admission::Behind(bucket))?;
-        if !self.horizon.admits(bucket, &watermark) {
+        if !self.horizon.keeps(bucket, &watermark) {
             return Err(Admission::Behind(bucket));
         }
-        let floor = match reading.record {
-            Some(Record::Mark { floor }) => floor,
+        let record = match reading.record {
+            Some(Record::Mark { floor }) => Some(floor),
+            _ => None,
+        };
+        Ok(Told {
+            record,
+            watermark,
+            owed: owed().max(owed_before),
+        })
+    }
+
+    /// Asks L2 for a tag's floor, and makes sure that it has one.
+    async fn floor(&self, tag: &Tag) -> Result<Floor, Admission> {
+        let hash = self.space.tag_hash(tag);
+        let address = self.space.tag_address(tag);
+        let ticket = self.fence.ticket(hash);
+        let told = self.read(tag).await?;
+        self.horizon.raise(address.bucket, told.watermark.applied);
+        let record = match told.record {
+            Some(floor) => floor,
             // A tag that nobody knows may have been invalidated and forgotten: it
             // starts at the bucket's watermark, for all processes alike.
-            _ => {
+            None => {
                 let ensure = Invalidate {
                     address,
                     position: Some(Position::ZERO),
@@ -173,13 +233,13 @@ impl TagFloors {
                 }
             }
         };
-        let held = floor.max(watermark.floor);
-        let owed = owed().max(owed_before);
-        let floor = Floor {
-            position: held.max(owed),
-            reach: held.max(watermark.applied).max(watermark.seen),
+        // What is owed again: the word of it may have come during the step above.
+        let told = Told {
+            owed: told.owed.max(self.owed.floor(hash, self.clock.now())),
+            ..told
         };
-        if owed > held {
+        let floor = told.floor(record);
+        if told.owed > record.max(told.watermark.floor) {
             // Not kept: a debt may end by itself, and nobody would tell.
             return Ok(floor);
         }

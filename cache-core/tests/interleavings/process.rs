@@ -242,7 +242,7 @@ impl Process {
                 held.tags_checked.fetch_max(changes, Ordering::AcqRel);
                 held.entry.value
             }
-            Look::Miss => None,
+            Look::Miss(_) => None,
         }
     }
 

@@ -13,7 +13,7 @@ use cache_core::wire::invalidation::{
     Content, Inspection, Invalidation, Message, Publisher, Target, Violation,
 };
 use cache_core::wire::queued::{self, QueuedWrite};
-use cache_core::{Name, Position, Tag};
+use cache_core::{Name, Position, Session, Tag};
 use std::time::Duration;
 
 fn hex(bytes: &[u8]) -> String {
@@ -252,4 +252,26 @@ fn compressed_values_version_1() {
     }
     assert_eq!(Codec::<Bytes>::id(&codec), 64);
     assert_eq!(Codec::<Bytes>::fingerprint(&codec), 3_579_956_984);
+}
+
+/// Other languages read it, and clients bring it back after an upgrade.
+const SESSION_1: &str =
+    "AXr1XuUAAAABAAAAAAAAAgATAAAAAQAAAAAAAAErAAAAB9sAAAABAAAAAAAAASwAAAACDX9TWQ";
+
+#[test]
+fn session_version_1() {
+    let main = Name::new("main").expect("a name");
+    let mut session = Session::default();
+    for (bucket, position) in [
+        (0xdb, Position::new(1, 300, 2)),
+        (0x13, Position::new(1, 299, 7)),
+        (0x14, Position::new(1, 512, 0)),
+    ] {
+        let noted = session.note(&main, Bucket(bucket), position);
+        noted.expect("one domain");
+    }
+    assert_eq!(session.to_string(), SESSION_1);
+    assert_eq!(SESSION_1.parse::<Session>().ok(), Some(session));
+    let none = Session::default().to_string();
+    assert_eq!(none, "AQAAAAAAAAAAAAAAAAAAAABOSTr-");
 }

@@ -132,6 +132,7 @@ mod tests {
             record,
             watermark,
             garbage: false,
+            leased: false,
         };
         let verdict = judge(&Ok(reading), position);
         assert_ne!(verdict, Verdict::Unknown);
@@ -195,6 +196,7 @@ mod tests {
                 floor: at(1),
             }),
             garbage: false,
+            leased: false,
         };
         let told = Sight::of(&reading).to_string();
         let expected = "a value as of 0.4.0, in a bucket that has applied 0.9.0, seen 0.8.0 \

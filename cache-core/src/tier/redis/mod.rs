@@ -301,18 +301,20 @@ fn reading(mut parts: Vec<Value>) -> Reading {
         Value::BulkString(bytes) => parse_watermark(&bytes),
         _ => None,
     });
-    let (record, garbage) = match parts.pop() {
+    let (record, garbage, leased) = match parts.pop() {
         Some(Value::BulkString(bytes)) => {
+            let leased = is_leased(&bytes);
             let record = parse_record(bytes.into());
             let garbage = record.is_none();
-            (record, garbage)
+            (record, garbage, leased)
         }
-        _ => (None, false),
+        _ => (None, false, false),
     };
     Reading {
         record,
         watermark,
         garbage,
+        leased,
     }
 }
 
@@ -324,6 +326,14 @@ fn parse_watermark(bytes: &[u8]) -> Option<Watermark> {
         floor: parts.next()??,
     };
     (bytes.len() == 3 * HEX_LEN).then_some(watermark)
+}
+
+fn is_leased(record: &[u8]) -> bool {
+    match record.first() {
+        Some(b'R') => true,
+        Some(b'M') => record.len() == LEASED_HEAD,
+        _ => false,
+    }
 }
 
 fn parse_record(bytes: Bytes) -> Option<Record> {
