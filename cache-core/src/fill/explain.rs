@@ -1,6 +1,6 @@
 //! What a read would be answered, and why: for people who look at one key.
 //!
-//! The reasons are those by which a read decides ([`Tiers::find`], [`Tiers::weigh`]).
+//! The reasons are those by which a read decides: they come from the same functions.
 
 use super::reason::{Reason, number, text};
 use super::{Ask, Attempt, Tiers};
