@@ -122,6 +122,12 @@ impl<V, C> Builder<V, C> {
         self
     }
 
+    /// How long L1 keeps what nobody asks for: not told from the rest by default.
+    pub fn l1_idle(mut self, l1_idle: Duration) -> Self {
+        self.policy.l1_idle = Some(l1_idle);
+        self
+    }
+
     /// That values are loaded anew before they expire, and when: not by default.
     pub fn refresh(mut self, refresh: Refresh) -> Self {
         self.policy.refresh = Some(refresh);
@@ -208,6 +214,7 @@ mod tests {
             name: Policy::new("users").unwrap().name,
             lifetime,
             l1_bytes: 1,
+            l1_idle: Some(second(15)),
             value_bytes_max: 2,
             soft_timeout: second(3),
             load_backoff: second(4),
@@ -232,6 +239,7 @@ mod tests {
             .stale_ttl(second(63))
             .jitter(0.2)
             .l1_bytes(1)
+            .l1_idle(second(15))
             .value_bytes_max(2)
             .soft_timeout(second(3))
             .load_backoff(second(4))

@@ -66,6 +66,9 @@ pub struct Policy {
     pub lifetime: Lifetime,
     /// The bytes of L1: 64 MiB.
     pub l1_bytes: u64,
+    /// How long L1 keeps what nobody asks for: as long as anything. However often it is
+    /// asked for, nothing outlives its lifetime.
+    pub l1_idle: Option<Duration>,
     /// The largest encoded value: 1 MiB.
     pub value_bytes_max: usize,
     /// How long a read waits for a load when a value is at hand that has only expired:
@@ -148,6 +151,7 @@ impl Policy {
                 jitter: 0.1,
             },
             l1_bytes: 64 * 1024 * 1024,
+            l1_idle: None,
             value_bytes_max: 1024 * 1024,
             soft_timeout: Duration::from_millis(100),
             load_backoff: Duration::from_secs(5),
@@ -195,7 +199,7 @@ impl Policy {
     }
 
     /// The rules for what is kept, and whether each holds.
-    fn of_values(&self) -> [Rule; 4] {
+    fn of_values(&self) -> [Rule; 5] {
         let lifetime = &self.lifetime;
         let fresh = lifetime.ttl.max(lifetime.negative_ttl).max(lifetime.l1_ttl);
         let longest = fresh.max(lifetime.stale_ttl);
@@ -206,6 +210,11 @@ impl Policy {
                 "a ttl is at least 1 ms",
             ),
             (longest <= TTL_MAX, "a ttl is at most 30 days"),
+            (
+                self.l1_idle
+                    .is_none_or(|idle| idle >= Duration::from_millis(1) && idle <= TTL_MAX),
+                "L1 keeps what nobody asks for between 1 ms and 30 days",
+            ),
             (
                 (0.0..=1.0).contains(&lifetime.jitter),
                 "the jitter is a share from 0 to 1",

@@ -152,6 +152,7 @@ pub fn policy(section: &mut Section<'_>) -> Option<Policy> {
         name: Name::new(name?).ok()?,
         lifetime,
         l1_bytes: section.bytes_or("l1_bytes", 0..=1 << 40, usual.l1_bytes),
+        l1_idle: usual.l1_idle,
         value_bytes_max,
         soft_timeout: usual.soft_timeout,
         load_backoff: usual.load_backoff,

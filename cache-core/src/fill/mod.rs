@@ -169,7 +169,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let space = KeySpace::new(domain.name().clone(), policy.name.clone());
         let lifetime = &policy.lifetime;
         let longest = lifetime.l1_ttl.max(lifetime.negative_ttl) + lifetime.stale_ttl;
-        let l1 = Arc::new(L1::new(policy.l1_bytes, longest));
+        let l1 = Arc::new(L1::new(policy.l1_bytes, longest, policy.l1_idle));
         let tags = TagFloors::new(
             space.clone(),
             domain.remote().clone(),

@@ -147,14 +147,18 @@ pub trait Drops: Send + Sync + fmt::Debug {
 }
 
 impl<V: Send + Sync + 'static> L1<V> {
-    /// An empty L1 that holds up to `capacity` bytes, each entry `longest` at most.
-    pub fn new(capacity: u64, longest: Duration) -> Self {
+    /// An empty L1 that holds up to `capacity` bytes, each entry `longest` at most, and one
+    /// that nobody asks for no longer than `idle`.
+    pub fn new(capacity: u64, longest: Duration, idle: Option<Duration>) -> Self {
+        let mut store = Cache::builder()
+            .max_capacity(capacity)
+            .weigher(|_, held: &Arc<Held<V>>| held.weight)
+            .time_to_live(longest);
+        if let Some(idle) = idle {
+            store = store.time_to_idle(idle);
+        }
         Self {
-            store: Cache::builder()
-                .max_capacity(capacity)
-                .weigher(|_, held: &Arc<Held<V>>| held.weight)
-                .time_to_live(longest)
-                .build_with_hasher(BuildHasherDefault::default()),
+            store: store.build_with_hasher(BuildHasherDefault::default()),
             tag_changes: AtomicU64::new(0),
         }
     }

@@ -50,6 +50,10 @@ impl<K: Eq + Hash, V> Builder<K, V> {
         self
     }
 
+    pub(crate) fn time_to_idle(self, _: Duration) -> Self {
+        self
+    }
+
     pub(crate) fn build_with_hasher<S: BuildHasher>(self, hasher: S) -> Cache<K, V, S> {
         Cache {
             entries: Mutex::new(HashMap::with_hasher(hasher)),

@@ -7,8 +7,8 @@ use cache_core::event::Tier;
 use cache_core::source::{Cause, VALIDATOR_LEN_MAX};
 use cache_core::strategy::cache_aside::Hit;
 use cache_core::testkit::clock::RuntimeClock;
-use cache_core::testkit::fleet::{Fleet, until_trusted};
-use cache_core::testkit::until::pace;
+use cache_core::testkit::fleet::{Fleet, in_l1, keeps_in_l1, until_trusted};
+use cache_core::testkit::until::{pace, until};
 use cache_core::tier::memory::MemoryRemote;
 use cache_core::wire::codec::Bincode;
 use cache_core::{
@@ -207,4 +207,22 @@ async fn who_was_shown_nothing_cannot_say_unchanged() {
     assert!(!receipt.stored && receipt.refused.is_some(), "{receipt:?}");
     let hit = world.get(Loaded::value(2)).await.expect("it is loaded");
     assert_eq!(hit.as_deref(), Some(&2), "no absence was stored");
+}
+
+#[tokio::test]
+async fn what_nobody_asks_for_leaves_l1_and_what_is_asked_for_stays() {
+    let fleet = Fleet::in_memory();
+    let domain = fleet.join(Role::Member).await.expect("the bus is there");
+    until_trusted(&domain).await;
+    let cache = Cache::<u64>::builder("users").l1_idle(Duration::from_millis(300));
+    let cache = cache.open(&domain).expect("a policy");
+    let both = async || keeps_in_l1(&cache, "a", 1).await && keeps_in_l1(&cache, "b", 1).await;
+    let patience = Duration::from_secs(10);
+    until(patience, "L1 keeps both", both)
+        .await
+        .expect("nothing else happens");
+    let one_left = async || in_l1(&cache, "a").await && cache.l1_size().0 == 1;
+    until(patience, "the idle one is gone", one_left)
+        .await
+        .expect("the other one is asked for");
 }

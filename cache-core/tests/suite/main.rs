@@ -16,6 +16,7 @@ mod herd;
 mod inspect;
 mod losses;
 mod memoize;
+mod outage;
 mod paths;
 mod query;
 mod query_reads;

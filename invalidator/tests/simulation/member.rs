@@ -89,10 +89,14 @@ impl Member {
             let (world, life) = (world.clone(), life.clone());
             async move {
                 let from = world.draw_source(wanted.at_least);
-                world
-                    .database
-                    .load(&life, row_of(&wanted.text()), from)
-                    .await
+                let row = row_of(&wanted.text());
+                let loaded = world.database.load(&life, row, from).await?;
+                let stale = wanted.stale.map(|stale| stale.value().copied());
+                // Rows hold their versions: the same content is the same version.
+                match stale == Some(loaded.value) && world.sky.dice.chance(0.5) {
+                    true => Ok(Loaded::unchanged().read_at(loaded.as_of)),
+                    false => Ok::<_, Cause>(loaded),
+                }
             }
         };
         Some(Reads::Shipping {
@@ -110,13 +114,14 @@ impl Member {
             let row = dice.pick(0..ROWS);
             match &self.reads {
                 Reads::Control(control) => self.read_control(control, row).await,
-                Reads::Shipping { cache, through, .. } => match dice.pick(0..6) {
+                Reads::Shipping { cache, through, .. } => match dice.pick(0..7) {
                     0..=2 => self.read_through(through, row, 0).await,
                     3 => {
                         let at_least = self.world.database.last_place(row).unwrap_or(0);
                         self.read_through(through, row, at_least).await;
                     }
                     4 => self.get_or_load(cache, row).await,
+                    5 => self.get_many(cache, row).await,
                     _ => self.look_aside(cache, row).await,
                 },
             }
@@ -152,6 +157,30 @@ impl Member {
         let load = move |_| async move { database.load(&life, row, From::Primary).await };
         if let Ok(answer) = cache.get_or_load(key(row), load).await {
             self.judge(&begun, answer.as_ref());
+        }
+    }
+
+    async fn get_many(&self, cache: &Cache<Row>, row: usize) {
+        let rows = [row, (row + 1) % ROWS, (row + 3) % ROWS];
+        let begin = |row| self.world.oracle.begin(self.life.process, row, 0);
+        let begun = rows.map(begin);
+        let (database, life) = (self.world.database.clone(), self.life.clone());
+        let load = move |wanted: Vec<Wanted<Row>>| {
+            let (database, life) = (database.clone(), life.clone());
+            async move {
+                let mut all = Vec::new();
+                for one in wanted {
+                    let row = row_of(&one.text());
+                    all.push(database.load(&life, row, From::Primary).await?);
+                }
+                Ok::<_, Cause>(all)
+            }
+        };
+        let answers = cache.get_many_or_load(&rows.map(key), load).await;
+        for (begun, answer) in begun.iter().zip(answers.expect("good keys")) {
+            if let Ok(hit) = answer {
+                self.judge(begun, hit.as_ref());
+            }
         }
     }
 
