@@ -5,7 +5,7 @@ use bytes::Bytes;
 use cache_core::event::Tier;
 use cache_core::metrics::Metrics;
 use cache_core::queue::memory::MemoryQueue;
-use cache_core::queue::{Lead, Queue};
+use cache_core::queue::{Backlog, Lead, Queue, QueueError, Queued};
 use cache_core::source::Cause;
 use cache_core::testkit::clock::HandClock;
 use cache_core::testkit::fleet::{Fleet, until_trusted};
@@ -435,4 +435,89 @@ fn settings_that_contradict_each_other_are_named_at_once() {
     for part in ["4096 keys", "grows to at most", "leaving waits"] {
         assert!(error.contains(part), "{error}");
     }
+}
+
+/// A queue whose leader is always about to lose the lead, and often cannot say that it
+/// goes on.
+#[derive(Debug)]
+struct Shaky(Arc<MemoryQueue>);
+
+#[derive(Debug)]
+struct ShakyLead(Box<dyn Lead>, u32);
+
+#[async_trait::async_trait]
+impl Queue for Shaky {
+    async fn push(&self, body: Bytes) -> Result<u64, QueueError> {
+        self.0.push(body).await
+    }
+
+    async fn lead(&self, span: Duration) -> Result<Box<dyn Lead>, QueueError> {
+        Ok(Box::new(ShakyLead(self.0.lead(span).await?, 0)))
+    }
+
+    async fn backlog(&self) -> Result<Backlog, QueueError> {
+        self.0.backlog().await
+    }
+
+    async fn put_aside(&self, write: &Queued, why: &str) -> Result<(), QueueError> {
+        self.0.put_aside(write, why).await
+    }
+
+    fn is_durable(&self) -> bool {
+        false
+    }
+}
+
+#[async_trait::async_trait]
+impl Lead for ShakyLead {
+    async fn next(&mut self, most: usize, patience: Duration) -> Result<Vec<Queued>, QueueError> {
+        self.0.next(most, patience).await
+    }
+
+    async fn forget(&mut self, version: u64) -> Result<(), QueueError> {
+        self.0.forget(version).await
+    }
+
+    async fn hold(&mut self) -> Result<(), QueueError> {
+        self.1 += 1;
+        match self.1 % 5 {
+            2 => Err(QueueError::Unavailable("it is slow".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    fn leads_for(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    async fn resign(self: Box<Self>) {
+        self.0.resign().await;
+    }
+}
+
+#[tokio::test]
+async fn a_leader_that_is_not_sure_to_lead_loses_nothing_that_it_has_taken() {
+    let world = World::new().await;
+    let queue = Arc::new(Shaky(world.queue.clone()));
+    world.domain.leave().await;
+    let fleet = Fleet::in_memory();
+    let domain = fleet.join(Role::Member).await.expect("the bus is there");
+    let cache = Cache::open(&domain, policy(), Bincode::default()).expect("a policy");
+    let settings = Behind {
+        batch: 10,
+        age: Duration::ZERO,
+        ..Behind::default()
+    };
+    let behind = cache.write_behind(queue, Writer(world.table.clone()), settings);
+    let behind = behind.expect("settings");
+    let mut last = 0;
+    for key in 0..20 {
+        last = behind
+            .put(format!("k{key}"), 1)
+            .await
+            .expect("there is room");
+    }
+    let written = behind.is_written(last, PATIENCE * 2).await;
+    assert!(written.expect("the queue answers"));
+    assert_eq!(world.table.rows.lock().len(), 20);
 }

@@ -46,11 +46,13 @@ impl<V: Send + Sync + 'static> Flusher<V> {
     pub(super) async fn run(self: Arc<Self>) {
         let leaving = self.tiers.domain.leaving();
         loop {
-            let lead = self.queue.lead(self.span());
-            // Nobody else ever writes what waits in this process's memory.
-            let lead = match self.queue.is_durable() {
-                true => leaving.run_until_cancelled(lead).await,
-                false => Some(lead.await),
+            let lead = || self.queue.lead(self.span());
+            let lead = match leaving.run_until_cancelled(lead()).await {
+                // Nobody else ever writes what waits in this process's memory.
+                None if !self.queue.is_durable() => {
+                    tokio::time::timeout(self.behind.drain, lead()).await.ok()
+                }
+                lead => lead,
             };
             match lead {
                 None => return,
@@ -121,6 +123,11 @@ impl<V: Send + Sync + 'static> Flusher<V> {
         self.put_garbage_aside(leading).await;
         if clock.now().since(leading.reported) >= REPORT_EVERY {
             self.report(leading).await;
+        }
+        // A call that outlasts the lead could overtake the next leader's. Not after the batch
+        // is taken: what fails here would lose it.
+        if leading.lead.leads_for() < self.tiers.policy.write_timeout {
+            leading.lead.hold().await?;
         }
         let batch = self.due(leading);
         let is_idle = batch.is_empty();
@@ -217,10 +224,6 @@ impl<V: Send + Sync + 'static> Flusher<V> {
         leading: &mut Leading,
         batch: Vec<Latest>,
     ) -> Result<(), QueueError> {
-        // A call that outlasts the lead could overtake the next leader's.
-        if leading.lead.leads_for() < self.tiers.policy.write_timeout {
-            leading.lead.hold().await?;
-        }
         let flusher = self.clone();
         // Also when the domain is left: the source may have it already.
         let writing = async move { Ok(flusher.write_apart(batch).await) };
