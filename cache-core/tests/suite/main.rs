@@ -14,6 +14,7 @@ mod golden;
 mod guard;
 mod herd;
 mod inspect;
+mod leads;
 mod losses;
 mod memoize;
 mod outage;

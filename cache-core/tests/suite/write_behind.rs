@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use cache_core::event::Tier;
 use cache_core::metrics::Metrics;
+use cache_core::queue::Queue;
 use cache_core::queue::memory::MemoryQueue;
-use cache_core::queue::{Backlog, Lead, Queue, QueueError, Queued};
 use cache_core::source::Cause;
 use cache_core::testkit::clock::HandClock;
 use cache_core::testkit::fleet::{Fleet, until_trusted};
@@ -21,20 +21,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(10);
-const KEYS: usize = 50;
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const KEYS: usize = 50;
 
 /// A table whose rows keep the version they were written with.
 #[derive(Debug, Default)]
-struct Table {
-    rows: Mutex<BTreeMap<String, (u64, Option<u64>)>>,
+pub(crate) struct Table {
+    pub(crate) rows: Mutex<BTreeMap<String, (u64, Option<u64>)>>,
     calls: Mutex<Vec<usize>>,
     trouble: Mutex<Trouble>,
 }
 
 /// What the table does when it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Trouble {
+pub(crate) enum Trouble {
     #[default]
     None,
     /// It cannot be reached.
@@ -48,7 +48,7 @@ enum Trouble {
     Miscounts,
 }
 
-struct Writer(Arc<Table>);
+pub(crate) struct Writer(pub(crate) Arc<Table>);
 
 #[async_trait::async_trait]
 impl BulkWriter<u64> for Writer {
@@ -91,22 +91,22 @@ impl Table {
         self.rows.lock().get(key)?.1
     }
 
-    fn is_in(&self, trouble: Trouble) {
+    pub(crate) fn is_in(&self, trouble: Trouble) {
         *self.trouble.lock() = trouble;
     }
 }
 
-struct World {
-    table: Arc<Table>,
-    queue: Arc<MemoryQueue>,
-    domain: Arc<Domain>,
+pub(crate) struct World {
+    pub(crate) table: Arc<Table>,
+    pub(crate) queue: Arc<MemoryQueue>,
+    pub(crate) domain: Arc<Domain>,
     cache: Cache<u64>,
     behind: WriteBehind<u64>,
     registry: Registry,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(Behind {
             age: Duration::from_millis(20),
             backoff: Duration::from_millis(5),
@@ -141,7 +141,7 @@ impl World {
     }
 
     /// Writes all keys, and returns the last version.
-    async fn put_all(&self, value: u64) -> u64 {
+    pub(crate) async fn put_all(&self, value: u64) -> u64 {
         let mut last = 0;
         for key in 0..KEYS {
             last = self.put(&format!("k{key}"), value).await;
@@ -176,7 +176,7 @@ impl World {
     }
 }
 
-fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     let mut policy = Policy::new("users").expect("a name");
     policy.load_timeout = Duration::from_millis(500);
     policy.write_timeout = Duration::from_millis(500);
@@ -373,33 +373,6 @@ async fn what_a_queue_in_memory_loses_is_counted() {
 }
 
 #[tokio::test]
-async fn what_a_leader_did_not_write_the_next_one_does() {
-    let world = World::new().await;
-    // A leader that took some and died.
-    let other: Arc<dyn Queue> = world.queue.clone();
-    world.table.is_in(Trouble::Down);
-    world.put_all(1).await;
-    world.domain.leave().await;
-    let mut dead: Box<dyn Lead> = other.lead(PATIENCE).await.expect("nobody leads");
-    let taken = dead.next(20, Duration::ZERO).await.expect("it leads");
-    dead.forget(taken[4].version).await.expect("it leads");
-    drop(dead);
-
-    let fleet = Fleet::in_memory();
-    let domain = fleet.join(Role::Member).await.expect("the bus is there");
-    let cache = Cache::open(&domain, policy(), Bincode::default()).expect("a policy");
-    let table = Arc::new(Table::default());
-    let next = cache.write_behind(other, Writer(table.clone()), Behind::default());
-    let last = next.as_ref().expect("settings").put("last", 1).await;
-    let written = next.expect("settings");
-    let written = written
-        .is_written(last.expect("there is room"), PATIENCE)
-        .await;
-    assert!(written.expect("the queue answers"));
-    assert_eq!(table.rows.lock().len(), KEYS - 5 + 1);
-}
-
-#[tokio::test]
 async fn a_write_of_another_type_is_put_aside() {
     let world = World::new().await;
     // Numbers, as they were before the schema changed.
@@ -435,89 +408,4 @@ fn settings_that_contradict_each_other_are_named_at_once() {
     for part in ["4096 keys", "grows to at most", "leaving waits"] {
         assert!(error.contains(part), "{error}");
     }
-}
-
-/// A queue whose leader is always about to lose the lead, and often cannot say that it
-/// goes on.
-#[derive(Debug)]
-struct Shaky(Arc<MemoryQueue>);
-
-#[derive(Debug)]
-struct ShakyLead(Box<dyn Lead>, u32);
-
-#[async_trait::async_trait]
-impl Queue for Shaky {
-    async fn push(&self, body: Bytes) -> Result<u64, QueueError> {
-        self.0.push(body).await
-    }
-
-    async fn lead(&self, span: Duration) -> Result<Box<dyn Lead>, QueueError> {
-        Ok(Box::new(ShakyLead(self.0.lead(span).await?, 0)))
-    }
-
-    async fn backlog(&self) -> Result<Backlog, QueueError> {
-        self.0.backlog().await
-    }
-
-    async fn put_aside(&self, write: &Queued, why: &str) -> Result<(), QueueError> {
-        self.0.put_aside(write, why).await
-    }
-
-    fn is_durable(&self) -> bool {
-        false
-    }
-}
-
-#[async_trait::async_trait]
-impl Lead for ShakyLead {
-    async fn next(&mut self, most: usize, patience: Duration) -> Result<Vec<Queued>, QueueError> {
-        self.0.next(most, patience).await
-    }
-
-    async fn forget(&mut self, version: u64) -> Result<(), QueueError> {
-        self.0.forget(version).await
-    }
-
-    async fn hold(&mut self) -> Result<(), QueueError> {
-        self.1 += 1;
-        match self.1 % 5 {
-            2 => Err(QueueError::Unavailable("it is slow".to_owned())),
-            _ => Ok(()),
-        }
-    }
-
-    fn leads_for(&self) -> Duration {
-        Duration::from_millis(1)
-    }
-
-    async fn resign(self: Box<Self>) {
-        self.0.resign().await;
-    }
-}
-
-#[tokio::test]
-async fn a_leader_that_is_not_sure_to_lead_loses_nothing_that_it_has_taken() {
-    let world = World::new().await;
-    let queue = Arc::new(Shaky(world.queue.clone()));
-    world.domain.leave().await;
-    let fleet = Fleet::in_memory();
-    let domain = fleet.join(Role::Member).await.expect("the bus is there");
-    let cache = Cache::open(&domain, policy(), Bincode::default()).expect("a policy");
-    let settings = Behind {
-        batch: 10,
-        age: Duration::ZERO,
-        ..Behind::default()
-    };
-    let behind = cache.write_behind(queue, Writer(world.table.clone()), settings);
-    let behind = behind.expect("settings");
-    let mut last = 0;
-    for key in 0..20 {
-        last = behind
-            .put(format!("k{key}"), 1)
-            .await
-            .expect("there is room");
-    }
-    let written = behind.is_written(last, PATIENCE * 2).await;
-    assert!(written.expect("the queue answers"));
-    assert_eq!(world.table.rows.lock().len(), 20);
 }
