@@ -156,10 +156,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let load = Arc::new(move |wanted| {
             let loading = load(wanted);
             let loading = async move {
-                match loading.await {
-                    Ok(all) => Ok(all.into_iter().map(Into::into).collect()),
-                    Err(cause) => Err(cause.into()),
-                }
+                let all = loading.await.map_err(Into::into)?;
+                Ok(all.into_iter().map(Into::into).collect())
             };
             Box::pin(loading) as futures_util::future::BoxFuture<'static, _>
         });

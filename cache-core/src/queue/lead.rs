@@ -274,6 +274,19 @@ impl Lead for NatsLead {
         some
     }
 
+    async fn read_again(&mut self, version: u64) -> Result<Option<Queued>, QueueError> {
+        let sequence = version - self.place.base;
+        match self.stream.get_raw_message(sequence).await {
+            Ok(message) => Ok(Some(Queued {
+                version,
+                pushed_ms: (message.time.unix_timestamp_nanos() / 1_000_000) as u64,
+                body: message.payload,
+            })),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(QueueError::Unavailable(error.to_string())),
+        }
+    }
+
     async fn hold(&mut self) -> Result<(), QueueError> {
         if self.leads_for() >= self.place.span * 2 / 3 {
             return Ok(());

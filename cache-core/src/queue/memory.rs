@@ -163,6 +163,14 @@ impl Lead for MemoryLead {
         Ok(self.take(most))
     }
 
+    async fn read_again(&mut self, version: u64) -> Result<Option<Queued>, QueueError> {
+        let state = self.shared.state.lock();
+        let place = state
+            .writes
+            .binary_search_by_key(&version, |write| write.version);
+        Ok(place.ok().map(|place| state.writes[place].clone()))
+    }
+
     async fn forget(&mut self, version: u64) -> Result<(), QueueError> {
         let mut state = self.shared.state.lock();
         while let Some(first) = state.writes.front() {

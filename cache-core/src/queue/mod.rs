@@ -85,6 +85,9 @@ pub trait Lead: Send + fmt::Debug {
     /// longer than `patience`.
     async fn next(&mut self, most: usize, patience: Duration) -> Result<Vec<Queued>, QueueError>;
 
+    /// A write that was taken out and is not forgotten; nothing if somebody removed it.
+    async fn read_again(&mut self, version: u64) -> Result<Option<Queued>, QueueError>;
+
     /// The source has all writes up to this version.
     async fn forget(&mut self, version: u64) -> Result<(), QueueError>;
 

@@ -166,12 +166,7 @@ where
     E: Into<Cause>,
 {
     Load::Alone(Box::new(move |wanted| {
-        let loading = async move {
-            match load(wanted).await {
-                Ok(loaded) => Ok(loaded.into()),
-                Err(cause) => Err(cause.into()),
-            }
-        };
+        let loading = async move { load(wanted).await.map(Into::into).map_err(Into::into) };
         Box::pin(loading) as BoxFuture<'static, _>
     }))
 }

@@ -111,12 +111,7 @@ impl<A: Send + 'static, V: Send + Sync + 'static> Memoized<A, V> {
     {
         let function = move |args| {
             let answering = function(args);
-            let answering = async move {
-                match answering.await {
-                    Ok(loaded) => Ok(loaded.into()),
-                    Err(cause) => Err(cause.into()),
-                }
-            };
+            let answering = async move { answering.await.map(Into::into).map_err(Into::into) };
             Box::pin(answering) as BoxFuture<'static, _>
         };
         Self {

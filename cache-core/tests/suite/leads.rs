@@ -38,12 +38,12 @@ async fn what_a_leader_did_not_write_the_next_one_does() {
 }
 
 /// A queue whose leader is always about to lose the lead, and often cannot say that it
-/// goes on.
+/// goes on. Each time it said so counts as a call of no keys.
 #[derive(Debug)]
-struct Shaky(Arc<MemoryQueue>);
+struct Shaky(Arc<MemoryQueue>, Arc<Table>);
 
 #[derive(Debug)]
-struct ShakyLead(Box<dyn Lead>, u32);
+struct ShakyLead(Box<dyn Lead>, u32, Arc<Table>);
 
 #[async_trait::async_trait]
 impl Queue for Shaky {
@@ -52,7 +52,8 @@ impl Queue for Shaky {
     }
 
     async fn lead(&self, span: Duration) -> Result<Box<dyn Lead>, QueueError> {
-        Ok(Box::new(ShakyLead(self.0.lead(span).await?, 0)))
+        let lead = self.0.lead(span).await?;
+        Ok(Box::new(ShakyLead(lead, 0, self.1.clone())))
     }
 
     async fn backlog(&self) -> Result<Backlog, QueueError> {
@@ -74,6 +75,10 @@ impl Lead for ShakyLead {
         self.0.next(most, patience).await
     }
 
+    async fn read_again(&mut self, version: u64) -> Result<Option<Queued>, QueueError> {
+        self.0.read_again(version).await
+    }
+
     async fn forget(&mut self, version: u64) -> Result<(), QueueError> {
         self.0.forget(version).await
     }
@@ -82,7 +87,10 @@ impl Lead for ShakyLead {
         self.1 += 1;
         match self.1 % 5 {
             2 => Err(QueueError::Unavailable("it is slow".to_owned())),
-            _ => Ok(()),
+            _ => {
+                self.2.calls.lock().push(0);
+                Ok(())
+            }
         }
     }
 
@@ -95,10 +103,8 @@ impl Lead for ShakyLead {
     }
 }
 
-#[tokio::test]
-async fn a_leader_that_is_not_sure_to_lead_loses_nothing_that_it_has_taken() {
-    let world = World::new().await;
-    let queue = Arc::new(Shaky(world.queue.clone()));
+async fn written_by_a_shaky_leader(world: &World) {
+    let queue = Arc::new(Shaky(world.queue.clone(), world.table.clone()));
     world.domain.leave().await;
     let fleet = Fleet::in_memory();
     let domain = fleet.join(Role::Member).await.expect("the bus is there");
@@ -106,18 +112,37 @@ async fn a_leader_that_is_not_sure_to_lead_loses_nothing_that_it_has_taken() {
     let settings = Behind {
         batch: 10,
         age: Duration::ZERO,
+        backoff: Duration::from_millis(1),
+        backoff_max: Duration::from_millis(5),
         ..Behind::default()
     };
     let behind = cache.write_behind(queue, Writer(world.table.clone()), settings);
     let behind = behind.expect("settings");
     let mut last = 0;
     for key in 0..20 {
-        last = behind
-            .put(format!("k{key}"), 1)
-            .await
-            .expect("there is room");
+        let put = behind.put(format!("k{key}"), 1).await;
+        last = put.expect("there is room");
     }
     let written = behind.is_written(last, PATIENCE * 2).await;
     assert!(written.expect("the queue answers"));
+}
+
+#[tokio::test]
+async fn a_leader_that_is_not_sure_to_lead_loses_nothing_that_it_has_taken() {
+    let world = World::new().await;
+    written_by_a_shaky_leader(&world).await;
     assert_eq!(world.table.rows.lock().len(), 20);
+}
+
+#[tokio::test]
+async fn a_leader_that_is_not_sure_to_lead_asks_before_each_call() {
+    let world = World::new().await;
+    world.table.is_in(Trouble::Refuses("k7"));
+    written_by_a_shaky_leader(&world).await;
+    assert_eq!(world.table.rows.lock().len(), 19);
+    assert_eq!(world.queue.aside().len(), 1);
+    let calls = world.table.calls.lock();
+    assert!(calls.iter().any(|keys| *keys > 1));
+    let unasked = calls.windows(2).any(|two| two[0] > 0 && two[1] > 0);
+    assert!(!unasked, "{calls:?}");
 }

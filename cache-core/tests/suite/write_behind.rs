@@ -28,7 +28,8 @@ pub(crate) const KEYS: usize = 50;
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) rows: Mutex<BTreeMap<String, (u64, Option<u64>)>>,
-    calls: Mutex<Vec<usize>>,
+    /// How many keys each call had.
+    pub(crate) calls: Mutex<Vec<usize>>,
     trouble: Mutex<Trouble>,
 }
 
@@ -41,6 +42,8 @@ pub(crate) enum Trouble {
     Down,
     /// It takes no row of this key, and says so, or fails.
     Refuses(&'static str),
+    /// It takes no value above this.
+    Above(u64),
     FailsOn(&'static str),
     /// It writes, and says that it does not know.
     Forgets,
@@ -58,6 +61,9 @@ impl BulkWriter<u64> for Writer {
         self.0.calls.lock().push(due.len());
         match trouble {
             Trouble::Down => return Err(WriteError::not_written("down")),
+            Trouble::Above(most) if due.iter().any(|one| one.value > Some(most)) => {
+                return Err(WriteError::refused("too high"));
+            }
             Trouble::Refuses(key) if has(key) => return Err(WriteError::refused("a constraint")),
             Trouble::FailsOn(key) if has(key) => return Err(WriteError::not_written("a bug")),
             _ => {}
@@ -273,6 +279,27 @@ async fn a_write_that_the_source_refuses_is_put_aside_and_holds_up_no_other() {
     assert_eq!(aside.len(), 1);
     assert_eq!(aside[0].1, "a constraint");
     assert!(world.series(r#"cacheaside_queue_put_aside_total{cache="users"} 1"#));
+}
+
+#[tokio::test]
+async fn where_the_last_write_of_a_key_is_refused_the_source_gets_the_one_before() {
+    let world = World::new().await;
+    world.table.is_in(Trouble::Down);
+    let mut last = world.put_all(1).await;
+    for value in [2, 3, 100, 4, 101, 102] {
+        last = world.put("k7", value).await;
+    }
+    world.table.is_in(Trouble::Above(99));
+    world.until_written(last).await;
+    assert_eq!(world.table.value("k7"), Some(4));
+    assert_eq!(world.table.rows.lock().len(), KEYS);
+    let aside = world.queue.aside();
+    let bodies = aside.iter().map(|(write, _)| &write.body);
+    let values = bodies.map(|body| {
+        let write = queued::open(body).expect("a write").value.expect("a value");
+        Bincode::default().decode(&write).expect("a number")
+    });
+    assert_eq!(values.collect::<Vec<u64>>(), [102, 101], "last first");
 }
 
 #[tokio::test]

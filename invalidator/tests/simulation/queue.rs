@@ -71,6 +71,13 @@ impl Lead for MortalLead {
         lead.next(most, patience).await
     }
 
+    async fn read_again(&mut self, version: u64) -> Result<Option<Queued>, QueueError> {
+        self.life.gate().await;
+        let mut lead = self.lead.lock().await;
+        let lead = lead.as_mut().ok_or(QueueError::Deposed)?;
+        lead.read_again(version).await
+    }
+
     async fn forget(&mut self, version: u64) -> Result<(), QueueError> {
         self.life.gate().await;
         let mut lead = self.lead.lock().await;

@@ -2,6 +2,7 @@
 
 use super::Behind;
 use super::window::Latest;
+use crate::clock::Tick;
 use crate::event::{Event, FlushOutcome, QueueEvent};
 use crate::fill::Tiers;
 use crate::model::key::Key;
@@ -30,10 +31,17 @@ pub(super) enum Fate {
 }
 
 impl<V: Send + Sync + 'static> Flusher<V> {
-    /// Writes a batch; what the source refuses in whole, it is given in halves.
-    pub(super) async fn write_apart(&self, batch: Vec<Latest>) -> Vec<(Latest, Fate)> {
-        let (mut fates, mut parts) = (Vec::new(), vec![batch]);
+    /// Writes a batch; what the source refuses in whole, it is given in halves. After
+    /// `until`, only the first call is begun.
+    pub(super) async fn write_apart(&self, batch: Vec<Latest>, until: Tick) -> Vec<(Latest, Fate)> {
+        let clock = self.tiers.domain.clock();
+        let (mut fates, mut parts, mut calls) = (Vec::new(), vec![batch], 0_u32);
         while let Some(mut part) = parts.pop() {
+            if calls > 0 && clock.now() > until {
+                fates.extend(part.into_iter().map(|latest| (latest, Fate::Failed)));
+                continue;
+            }
+            calls += 1;
             match self.write(&mut part, &mut fates).await {
                 Ok(()) => fates.extend(part.into_iter().map(|latest| (latest, Fate::Written))),
                 Err(WriteError::Refused(why)) if part.len() == 1 => {
@@ -149,7 +157,7 @@ impl<V: Send + Sync + 'static> Flusher<V> {
         }
         self.observe(QueueEvent::Flushed {
             outcome,
-            writes: part.iter().map(|latest| latest.count).sum(),
+            writes: part.iter().map(|latest| latest.count() as u64).sum(),
             took,
         });
     }

@@ -1,11 +1,12 @@
 //! Takes writes out of the queue and writes them to the source, while this process leads.
 
-use super::Behind;
+use super::backoff::Failed;
 use super::flush::{Fate, Flusher};
-use super::window::{Failed, Latest, Window};
+use super::window::{Latest, Window};
 use crate::clock::Tick;
 use crate::event::QueueEvent;
 use crate::queue::{Lead, QueueError, Queued};
+use crate::source::Cause;
 use crate::wire::queued::{self, QueuedWrite};
 use std::sync::Arc;
 use std::time::Duration;
@@ -152,7 +153,7 @@ impl<V: Send + Sync + 'static> Flusher<V> {
     }
 
     fn is_full(&self, leading: &Leading) -> bool {
-        leading.window.len() >= self.behind.keys_max
+        leading.window.is_full(self.behind.keys_max)
     }
 
     async fn read(&self, leading: &mut Leading) -> Result<usize, QueueError> {
@@ -225,28 +226,22 @@ impl<V: Send + Sync + 'static> Flusher<V> {
         batch: Vec<Latest>,
     ) -> Result<(), QueueError> {
         let flusher = self.clone();
+        let (clock, timeout) = (self.tiers.domain.clock(), self.tiers.policy.write_timeout);
+        let lasts = leading.lead.leads_for().saturating_sub(timeout);
+        let until = clock.now().after(lasts);
         // Also when the domain is left: the source may have it already.
-        let writing = async move { Ok(flusher.write_apart(batch).await) };
+        let writing = async move { Ok(flusher.write_apart(batch, until).await) };
         let fates = self.tiers.domain.see_through(writing).await;
         // What it held is not in the window any more: begin anew with what the queue has.
         let fates = fates.map_err(|_| QueueError::Deposed)?;
         let mut answered = false;
         let mut failed = Vec::new();
         for (latest, fate) in fates {
-            let is_done = match fate {
-                Fate::Written => true,
-                Fate::Refused(why) => {
-                    answered = true;
-                    let aside = self.put_aside(&latest.write, &why.to_string()).await;
-                    aside.is_ok()
-                }
-                Fate::Failed => false,
-            };
-            answered |= is_done;
-            if is_done {
-                leading.window.done(&latest);
-            } else {
-                failed.push(latest);
+            answered |= !matches!(fate, Fate::Failed);
+            match fate {
+                Fate::Written => leading.window.done(&latest),
+                Fate::Refused(why) => failed.extend(self.refused(leading, latest, &why).await),
+                Fate::Failed => failed.push(latest),
             }
         }
         leading.successes += u64::from(answered);
@@ -257,33 +252,35 @@ impl<V: Send + Sync + 'static> Flusher<V> {
         Ok(())
     }
 
-    fn put_back(&self, leading: &mut Leading, failed: Vec<Latest>) {
+    /// Puts the write of a key aside, and the one before in its place: without waiting for
+    /// others, the source would have that one. Returns the key if the queue does not answer.
+    async fn refused(&self, leading: &mut Leading, latest: Latest, why: &Cause) -> Option<Latest> {
+        let mut before = None;
+        for version in latest.older.iter().rev() {
+            match leading.lead.read_again(*version).await {
+                Ok(None) => {}
+                Ok(found) => {
+                    before = found;
+                    break;
+                }
+                Err(_) => return Some(latest),
+            }
+        }
+        // The last step: after it, the write is not known here any more.
+        let aside = self.put_aside(&latest.write, &why.to_string()).await;
+        if aside.is_err() {
+            return Some(latest);
+        }
         let now = self.tiers.domain.clock().now();
-        let Behind {
-            backoff,
-            backoff_max,
-            ..
-        } = self.behind;
-        let pause = |times: u32| {
-            let doubled = backoff.saturating_mul(1 << times.saturating_sub(1).min(16));
-            doubled.min(backoff_max)
-        };
-        leading.not_before = now.after(pause(leading.streak));
+        leading.window.refused(latest, before, now);
+        None
+    }
+
+    fn put_back(&self, leading: &mut Leading, failed: Vec<Latest>) {
+        let (behind, now) = (&self.behind, self.tiers.domain.clock().now());
+        leading.not_before = now.after(behind.pause(leading.streak));
         for latest in failed {
-            let before = latest.failed.unwrap_or(Failed {
-                times: 0,
-                apart: 0,
-                successes: leading.successes,
-                not_before: now,
-            });
-            let times = before.times.saturating_add(1);
-            let apart = u32::from(before.successes != leading.successes);
-            let failed = Failed {
-                times,
-                apart: before.apart.saturating_add(apart),
-                successes: leading.successes,
-                not_before: now.after(pause(times)),
-            };
+            let failed = Failed::again(latest.failed, leading.successes, now, behind);
             leading.window.put_back(latest, failed);
         }
     }

@@ -7,6 +7,7 @@
 //! of each key only, in the order in which they came. It forgets what the source has, and
 //! nothing else: a write may reach the source twice, never not at all.
 
+pub mod backoff;
 pub mod flush;
 pub mod flusher;
 pub mod handle;
@@ -17,6 +18,8 @@ use std::time::Duration;
 
 /// The most keys in one call of the writer.
 pub const BATCH_MAX: usize = 4_096;
+/// The most keys that may be held in memory.
+pub const KEYS_MAX: usize = 1_000_000;
 const _: () = assert!(BATCH_MAX <= crate::coherence::announce::ANNOUNCE_MAX);
 
 /// How writes are gathered on their way to the source.
@@ -64,7 +67,7 @@ impl Behind {
                 "a batch has 1 to 4096 keys",
             ),
             (
-                self.keys_max >= self.batch && self.keys_max <= 1_000_000,
+                (self.batch..=KEYS_MAX).contains(&self.keys_max),
                 "as many keys as a batch has, and at most a million, are held in memory",
             ),
             (

@@ -5,39 +5,45 @@
 //! each time one failed while others did not: one key that the source cannot take ends up
 //! alone, and holds nobody up.
 
+use super::backoff::Failed;
 use crate::clock::Tick;
 use crate::queue::Queued;
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-/// The last write of one key, and how many it stands for.
+/// The most writes that the keys of a window stand for. Each older one costs 8 bytes.
+pub const WRITES_MAX: usize = 2_000_000;
+const _: () = assert!(WRITES_MAX >= super::KEYS_MAX);
+
+/// The last write of one key, and those that it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latest {
     /// The key.
     pub key: Bytes,
     /// The write.
     pub write: Queued,
-    /// The version of the oldest write that it stands for.
+    /// The versions of the older ones, oldest first: where the source refuses the last, the
+    /// one before is what it is to have. Their bodies stay in the queue.
+    pub older: Vec<u64>,
+    /// The oldest version that is not in the source.
     pub first: u64,
-    /// How many writes it stands for.
-    pub count: u64,
     /// When the first of them was taken out of the queue.
     pub since: Tick,
     /// What is known of it if it has failed.
     pub failed: Option<Failed>,
 }
 
-/// What is known of a key whose writes fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failed {
-    /// How often in a row.
-    pub times: u32,
-    /// How often while other calls succeeded.
-    pub apart: u32,
-    /// How many calls of the leader had succeeded then.
-    pub successes: u64,
-    /// It is not written again before.
-    pub not_before: Tick,
+impl Latest {
+    /// How many writes it stands for, itself among them.
+    pub fn count(&self) -> usize {
+        self.older.len() + 1
+    }
+
+    /// A newer write of the key stands for it from here on.
+    fn is_followed_by(&mut self, newer: Queued) {
+        self.older.push(self.write.version);
+        self.write = newer;
+    }
 }
 
 /// The writes that one leader holds.
@@ -51,6 +57,8 @@ pub struct Window {
     /// The oldest versions that are not in the source, of those waiting and those taken.
     undone: BTreeSet<u64>,
     highest: u64,
+    /// How many writes all that is waiting or taken stands for.
+    writes: usize,
 }
 
 impl Window {
@@ -58,9 +66,9 @@ impl Window {
     pub fn push(&mut self, key: Bytes, write: Queued, now: Tick) {
         debug_assert!(write.version > self.highest);
         self.highest = write.version;
+        self.writes += 1;
         if let Some(latest) = self.waiting.get_mut(&key) {
-            latest.write = write;
-            latest.count += 1;
+            latest.is_followed_by(write);
             return;
         }
         self.undone.insert(write.version);
@@ -69,7 +77,7 @@ impl Window {
             key: key.clone(),
             first: write.version,
             write,
-            count: 1,
+            older: Vec::new(),
             since: now,
             failed: None,
         };
@@ -124,6 +132,20 @@ impl Window {
     /// What was taken is in the source, or will never be.
     pub fn done(&mut self, latest: &Latest) {
         self.undone.remove(&latest.first);
+        self.writes -= latest.count();
+    }
+
+    /// The source refused the last write of what was taken, which was put aside; in its
+    /// place there is `before`, one of the older ones, or nothing if none is left.
+    pub fn refused(&mut self, mut latest: Latest, before: Option<Queued>, now: Tick) {
+        let Some(before) = before else {
+            return self.done(&latest);
+        };
+        let count = latest.count();
+        latest.older.retain(|version| *version < before.version);
+        latest.write = before;
+        self.writes -= count - latest.count();
+        self.put_back(latest, Failed::alone(now));
     }
 
     /// What was taken failed. A newer write of its key, if there is one, stands for both.
@@ -133,8 +155,9 @@ impl Window {
         if let Some(newer) = self.waiting.remove(&latest.key) {
             self.undone.remove(&newer.first);
             self.fresh.retain(|key| key != &newer.key);
+            latest.older.push(latest.write.version);
+            latest.older.extend(newer.older);
             latest.write = newer.write;
-            latest.count += newer.count;
         }
         self.waiting.insert(latest.key.clone(), latest);
     }
@@ -160,12 +183,12 @@ impl Window {
         Some(first.since)
     }
 
-    /// How many keys wait.
-    pub fn len(&self) -> usize {
-        self.waiting.len()
+    /// Whether no more is to be pushed, if so many keys may wait.
+    pub fn is_full(&self, keys_max: usize) -> bool {
+        self.waiting.len() >= keys_max || self.writes >= WRITES_MAX
     }
 
-    /// Whether none does.
+    /// Whether no key waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
@@ -186,9 +209,9 @@ mod tests {
         window.push(Bytes::from(key), write, second(0));
     }
 
-    fn versions(taken: &[Latest]) -> Vec<(u64, u64)> {
+    fn versions(taken: &[Latest]) -> Vec<(u64, usize)> {
         let each = taken.iter();
-        each.map(|latest| (latest.write.version, latest.count))
+        each.map(|latest| (latest.write.version, latest.count()))
             .collect()
     }
 
@@ -198,10 +221,8 @@ mod tests {
 
     fn failed(apart: u32) -> Failed {
         Failed {
-            times: 1,
             apart,
-            successes: 0,
-            not_before: second(1),
+            ..Failed::alone(second(1))
         }
     }
 
@@ -234,6 +255,34 @@ mod tests {
         assert_eq!(versions(&taken), [(2, 2)]);
         assert_eq!(taken[0].first, 1);
         assert!(window.is_empty());
+    }
+
+    #[test]
+    fn of_a_refused_write_the_one_before_is_left() {
+        let mut window = Window::default();
+        for version in 1..=4 {
+            push(&mut window, "a", version);
+        }
+        push(&mut window, "b", 5);
+        let mut taken = window.take_fresh(10);
+        window.done(&taken.pop().expect("b"));
+        let body = Bytes::from_static(b"2");
+        let second_write = Queued {
+            version: 2,
+            pushed_ms: 0,
+            body,
+        };
+        let latest = taken.pop().expect("a");
+        assert_eq!(latest.older, [1, 2, 3]);
+        // The third has gone from the queue.
+        window.refused(latest, Some(second_write), second(0));
+        assert_eq!(window.done_up_to(), None);
+        push(&mut window, "a", 6);
+        let latest = window.take_failing(10, 0, second(0)).remove(0);
+        assert_eq!((latest.write.version, &*latest.older), (6, &[1, 2][..]));
+        assert_eq!(window.writes, 3);
+        window.refused(latest, None, second(0));
+        assert_eq!((window.done_up_to(), window.writes), (Some(6), 0));
     }
 
     #[test]

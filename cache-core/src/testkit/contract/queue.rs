@@ -68,9 +68,16 @@ async fn what_is_not_forgotten_comes_again(queue: &dyn Queue) {
     }
     let mut first = lead(queue).await;
     let writes = take(&mut *first, 10).await;
+    for write in [&writes[9], &writes[0]] {
+        let again = first.read_again(write.version).await;
+        let again = again.expect("the queue answers").expect("it is there");
+        assert_eq!((again.version, &again.body), (write.version, &write.body));
+    }
     first.forget(writes[3].version).await.expect("it leads");
     first.resign().await;
     let mut second = lead(queue).await;
+    let gone = second.read_again(writes[0].version).await;
+    assert_eq!(gone, Ok(None), "forgotten");
     let again = take(&mut *second, 6).await;
     assert!(again.iter().map(number).eq(4..10));
     // All forgotten, and then some: versions go on.
