@@ -36,6 +36,8 @@ pub enum Change {
     Row(RowChange),
     /// The application named what is invalid.
     Named(Named),
+    /// Changes may have been lost, of whatever; why.
+    Lost(String),
     /// Nothing that a cache could depend on; why.
     Nothing(&'static str),
 }

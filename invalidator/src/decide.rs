@@ -71,6 +71,7 @@ pub fn decide(payload: &[u8], rules: &Rules) -> Decision {
         Ok(parsed) => match parsed.change {
             Change::Row(change) => decide_row(&change, rules),
             Change::Named(named) => decide_named(named),
+            Change::Lost(_) => plain(Counted::Mapped, mapping::everything(rules.caches())),
             Change::Nothing(_) => plain(Counted::Ignored, Vec::new()),
         },
         Err(malformed) => decide_malformed(&malformed, rules),

@@ -56,6 +56,7 @@ pub fn explain(payload: &[u8], rules: &Rules) -> Explanation {
     explanation.format = Some(parsed.format);
     match parsed.change {
         Change::Nothing(why) => explanation.nothing = Some(why.to_owned()),
+        Change::Lost(why) => explanation.nothing = Some(format!("everything is cleared: {why}")),
         Change::Named(_) => {}
         Change::Row(change) => {
             let lines = map(&change, rules).into_iter().map(|verdict| {

@@ -30,9 +30,9 @@ pub fn parse(payload: &[u8]) -> Result<Parsed, Malformed> {
         _ => return Err(Malformed::new("it is JSON, but no object")),
     };
     if object.contains_key(native::MARK) {
-        return native::parse(&object).map(|named| Parsed {
+        return native::parse(&object).map(|change| Parsed {
             format: Format::Native,
-            change: Change::Named(named),
+            change,
         });
     }
     debezium::parse(&object).unwrap_or_else(|| {

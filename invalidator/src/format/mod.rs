@@ -3,4 +3,6 @@
 pub mod base64;
 pub mod debezium;
 pub mod detect;
+pub mod fields;
 pub mod native;
+pub mod row;

@@ -8,8 +8,15 @@
 //! `keys` and `tags` may be left out, but not both. The tag `*` clears the cache.
 //! `source_time_ms` is for measuring lag and may be left out. Keys that are not
 //! known here are ignored, so that newer writers can talk to older readers.
+//!
+//! With `op` it tells of a row instead, see [`row`]. Two more come from what writes the
+//! changes of a whole database: `{"cacheaside": 1, "lost": "why"}`, where some may be
+//! missing, clears every cache of the rules; `{"cacheaside": 1, "beat": …}` says that it
+//! lives.
 
-use crate::change::{Malformed, Named};
+use crate::change::{Change, Malformed, Named};
+use crate::format::fields::source_time;
+use crate::format::row;
 use cache_core::model::key::{Key, Name};
 use cache_core::model::tag::Tag;
 use serde_json::{Map, Value};
@@ -18,6 +25,10 @@ use serde_json::{Map, Value};
 pub const VERSION: u64 = 1;
 /// The key that marks a native event and holds its version.
 pub const MARK: &str = "cacheaside";
+/// The key of an event that says that changes may have been lost.
+pub const LOST: &str = "lost";
+/// The key of an event that says nothing but that its writer lives.
+pub const BEAT: &str = "beat";
 /// The most keys and tags in one event; more are sent as several events.
 pub const NAMED_MAX: usize = 1_000;
 
@@ -25,13 +36,23 @@ pub const NAMED_MAX: usize = 1_000;
 ///
 /// # Errors
 /// What is wrong with it, and the cache if that much could be read.
-pub fn parse(event: &Map<String, Value>) -> Result<Named, Malformed> {
-    match event.get(MARK).and_then(Value::as_u64) {
-        Some(VERSION) => parse_body(event),
-        _ => Err(Malformed::new(format!(
+pub fn parse(event: &Map<String, Value>) -> Result<Change, Malformed> {
+    if event.get(MARK).and_then(Value::as_u64) != Some(VERSION) {
+        return Err(Malformed::new(format!(
             "`{MARK}` must be {VERSION}, the one version of the native format"
-        ))),
+        )));
     }
+    if event.contains_key(row::MARK) {
+        return row::parse(event).map(Change::Row);
+    }
+    if let Some(why) = event.get(LOST) {
+        let why = why.as_str().unwrap_or("changes may have been lost");
+        return Ok(Change::Lost(why.to_owned()));
+    }
+    if event.contains_key(BEAT) {
+        return Ok(Change::Nothing("a heartbeat"));
+    }
+    parse_body(event).map(Change::Named)
 }
 
 /// Reads everything but the version: a logical message is marked by its prefix.
@@ -88,14 +109,5 @@ fn strings<'e>(event: &'e Map<String, Value>, key: &str) -> Result<Vec<&'e str>,
             .map(|one| one.as_str().ok_or_else(wrong))
             .collect(),
         Some(_) => Err(wrong()),
-    }
-}
-
-fn source_time(event: &Map<String, Value>) -> Result<Option<u64>, Malformed> {
-    match event.get("source_time_ms") {
-        None | Some(Value::Null) => Ok(None),
-        Some(time) => time.as_u64().map(Some).ok_or_else(|| {
-            Malformed::new("`source_time_ms` must be whole milliseconds since the epoch")
-        }),
     }
 }

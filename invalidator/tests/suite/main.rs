@@ -7,6 +7,7 @@ mod inspect;
 mod mapping;
 mod pipeline;
 mod recall;
+mod rows;
 mod rules;
 mod settings;
 mod stream;
