@@ -133,7 +133,8 @@ impl Puller {
     /// come before, which a repetition never is.
     async fn resolve_doubt(&mut self) -> Result<(), Error> {
         while self.in_doubt {
-            match self.source.backlog().await {
+            // Only the stream counts: the consumer may be gone just then.
+            match self.source.look_at_stream().await {
                 Ok(_) if self.lost_its_end => return Err(self.source.lost_its_end()),
                 Ok(_) => self.in_doubt = false,
                 Err(error) if error.kind() == Kind::Mismatch => return Err(error),

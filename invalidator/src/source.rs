@@ -156,12 +156,7 @@ impl Source {
     /// # Errors
     /// [`Kind::Mismatch`] when the stream itself is another one than at the start.
     pub async fn reopen(&mut self) -> Result<(), Error> {
-        let info = self
-            .stream
-            .get_info()
-            .await
-            .map_err(|error| self.unanswered(error))?;
-        self.check_same(&info)?;
+        self.look_at_stream().await?;
         self.consumer = open_consumer(&self.stream, &self.settings).await?;
         Ok(())
     }
@@ -172,12 +167,7 @@ impl Source {
     /// [`Kind::Mismatch`] when the stream is another one than at the start,
     /// [`Kind::Unavailable`] when NATS does not answer.
     pub async fn backlog(&self) -> Result<Backlog, Error> {
-        let stream = self
-            .stream
-            .get_info()
-            .await
-            .map_err(|error| self.unanswered(error))?;
-        self.check_same(&stream)?;
+        let stream = self.look_at_stream().await?;
         let consumer = self
             .consumer
             .get_info()
@@ -191,6 +181,17 @@ impl Source {
             first: stream.state.first_sequence,
             last: stream.state.last_sequence,
         })
+    }
+
+    /// How the stream is, whatever became of the consumer.
+    ///
+    /// # Errors
+    /// As [`Self::backlog`].
+    pub async fn look_at_stream(&self) -> Result<Info, Error> {
+        let info = self.stream.get_info().await;
+        let info = info.map_err(|error| self.unanswered(error))?;
+        self.check_same(&info)?;
+        Ok(info)
     }
 
     /// The position of the event with this place in the stream.

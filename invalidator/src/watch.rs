@@ -39,7 +39,7 @@ pub struct Watch {
 
 impl Watch {
     /// Looks until the stream is another one than at the start.
-    pub async fn run(self) -> Error {
+    pub async fn run(mut self) -> Error {
         let mut tick = interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = self.first;
@@ -71,6 +71,12 @@ impl Watch {
                 Err(error) => {
                     tracing::warn!(%error, "the stream does not answer");
                     *self.not_ready.write() = Some("the stream does not answer");
+                    // A consumer that somebody deleted may go on delivering to whoever
+                    // waits there already, and nobody would see how far it is.
+                    match self.source.reopen().await {
+                        Err(error) if error.kind() == Kind::Mismatch => return error,
+                        reopened => drop(reopened),
+                    }
                 }
             }
         }
