@@ -7,7 +7,7 @@ use crate::dead_letter::JetStreamLetters;
 use crate::inspect::InspectorSettings;
 use crate::inspect::inspector::Inspector;
 use crate::inspect::sampler::{self, Sampler};
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::outbox::Outbox;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::recall::{self, Watermarks};
@@ -18,7 +18,6 @@ use cache_core::model::position::Position;
 use cache_core::ops::admin::{self, Admin};
 use cache_core::{Domain, Error, Kind, Role, connect};
 use parking_lot::RwLock;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,8 +26,6 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// The version of this build.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The pause before everything is opened once more.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 /// How long the last answers may take on their way to NATS.
@@ -71,15 +68,7 @@ impl App {
         let mut registry = Registry::default();
         let observer = Arc::new(DomainMetrics::new(&mut registry));
         let metrics = Arc::new(Metrics::new(&mut registry, &rules.source.stream));
-        let build: Gauge = Gauge::default();
-        build.set(1);
-        registry
-            .sub_registry_with_label(("version".into(), VERSION.into()))
-            .register(
-                "cacheaside_build_info",
-                "Always 1; the version is a label",
-                build,
-            );
+        metrics::build_info(&mut registry);
         let first = source.backlog().await?;
         let domain = connect::open(&service.domain, Role::Invalidator, observer).await?;
         let watermarks = recall::watermarks(&domain).await?;

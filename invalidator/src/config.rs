@@ -203,7 +203,7 @@ fn letters(section: &mut Section<'_>) -> Option<DeadLetterSettings> {
     })
 }
 
-fn stream_name(text: &str) -> Result<String, String> {
+pub(crate) fn stream_name(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if (1..=128).contains(&text.len()) && text.chars().all(fits) {
         return Ok(text.to_owned());
@@ -223,7 +223,7 @@ fn subject(text: &str) -> Result<String, String> {
     ))
 }
 
-fn nats_url(text: &str) -> Result<String, String> {
+pub(crate) fn nats_url(text: &str) -> Result<String, String> {
     let known = ["nats://", "tls://"];
     let fits = |url: &str| known.iter().any(|scheme| url.trim().starts_with(scheme));
     match text.split(',').all(fits) {
@@ -232,7 +232,7 @@ fn nats_url(text: &str) -> Result<String, String> {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     let parsed = text.parse();
     parsed.map_err(|_| format!("`{text}` is no address and port; write one like 127.0.0.1:9465"))
 }

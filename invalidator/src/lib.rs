@@ -15,6 +15,7 @@
 //! | the stream, its consumer and its continuity | [`source`], [`consume`], [`watch`] |
 //! | what L2 should hold after everything stopped | [`recall`] |
 //! | whether what was announced still holds | [`inspect`] |
+//! | how events come from PostgreSQL | [`capture`] |
 //! | the two files | [`config`] |
 //! | the series | [`metrics`] |
 //!
@@ -26,6 +27,7 @@
 
 pub mod app;
 pub mod batch;
+pub mod capture;
 pub mod change;
 pub mod cli;
 pub mod config;

@@ -30,6 +30,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry};
 use std::sync::atomic::AtomicU64;
 
+/// The version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What all names begin with.
 const PREFIX: &str = "cacheaside_invalidator";
 
@@ -247,6 +249,15 @@ impl Metrics {
         self.pending.set(whole(pending));
         self.ack_pending.set(whole(ack_pending));
     }
+}
+
+/// Registers which build this is.
+pub fn build_info(registry: &mut Registry) {
+    let build: Gauge = Gauge::default();
+    build.set(1);
+    let of_version = registry.sub_registry_with_label(("version".into(), VERSION.into()));
+    let help = "Always 1; the version is a label";
+    add(of_version, "cacheaside_build_info", help, &build);
 }
 
 impl InspectorSeries {

@@ -2,12 +2,14 @@
 //!
 //! Data goes to standard output, words about it to standard error.
 
+pub mod capture;
 pub mod check;
 pub mod exit;
 pub mod explain;
+pub mod life;
 pub mod serve;
 
-use crate::app::VERSION;
+use crate::metrics::VERSION;
 use cache_core::ops::telemetry;
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
@@ -28,6 +30,8 @@ pub struct Cli {
 enum Command {
     /// Read events and announce what they make invalid
     Serve(serve::Args),
+    /// Write the changes of a database into the stream, as events
+    Capture(capture::Args),
     /// Check a rules file, and do nothing else
     Check(check::Args),
     /// Show what the rules make of one event, given on standard input
@@ -39,6 +43,7 @@ Examples:
   invalidator check rules.toml
   invalidator explain --rules rules.toml < event.json
   invalidator serve --config invalidator.toml --rules rules.toml
+  invalidator capture postgres --config capture.toml
 
 Exit codes: 0 ended as asked, 1 failed, 2 wrong arguments or configuration,
 3 check or explain found problems, 4 Redis or NATS cannot be reached, 130 or 143
@@ -50,6 +55,10 @@ impl Cli {
         let code = match self.command {
             Command::Check(args) => check::run(&args),
             Command::Explain(args) => explain::run(&args),
+            Command::Capture(args) => {
+                telemetry::start(self.log.as_deref(), std::io::stderr().is_terminal());
+                capture::run(args).await
+            }
             Command::Serve(args) => {
                 telemetry::start(self.log.as_deref(), std::io::stderr().is_terminal());
                 serve::run(&args).await

@@ -1,15 +1,12 @@
 //! `invalidator serve`.
 
 use crate::app;
-use crate::cli::exit::{complain, read};
-use crate::config::{self, Service};
-use cache_core::Error;
+use crate::cli::exit::read;
+use crate::cli::life::live;
+use crate::config;
 use cache_core::config::overrides::{Given, Override};
 use cache_core::ops::exit::Exit;
-use cache_core::ops::shutdown::Signals;
 use std::path::PathBuf;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 /// The arguments of `serve`. An address with a password belongs into the
 /// environment: everybody on the machine can read arguments.
@@ -57,45 +54,10 @@ pub async fn run(args: &Args) -> Exit {
     let (Ok(service), Ok(rules)) = (service, rules) else {
         return Exit::Usage;
     };
-    // Before anything that takes time: a signal from here on means a clean end.
-    let (mut signals, admin) = match (Signals::new(), listen(&service).await) {
-        (Ok(signals), Ok(admin)) => (signals, admin),
-        (Err(error), _) => return failed(&format_args!("cannot hear signals: {error}")),
-        (_, Err(error)) => {
-            return failed(&format_args!("cannot listen on {}: {error}", service.admin));
-        }
-    };
-    let stop = CancellationToken::new();
-    let mut life = std::pin::pin!(app::live(service, rules, admin, stop.clone()));
-    tokio::select! {
-        ended = &mut life => return exit(ended),
-        _ = signals.next() => stop.cancel(),
-    }
-    tokio::select! {
-        ended = life => exit(ended),
-        asked = signals.next() => Exit::Killed(asked),
-    }
-}
-
-async fn listen(service: &Service) -> std::io::Result<TcpListener> {
-    let admin = TcpListener::bind(service.admin).await?;
-    tracing::info!(address = %admin.local_addr()?, "the admin listener is open");
-    Ok(admin)
-}
-
-fn exit(ended: Result<(), Error>) -> Exit {
-    match ended {
-        Ok(()) => Exit::Done,
-        Err(error) => {
-            complain(&error);
-            Exit::from(&error)
-        }
-    }
-}
-
-fn failed(why: &dyn std::fmt::Display) -> Exit {
-    complain(why);
-    Exit::Failed
+    live(service.admin, |admin, stop| {
+        app::live(service, rules, admin, stop)
+    })
+    .await
 }
 
 impl Args {

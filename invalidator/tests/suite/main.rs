@@ -1,5 +1,6 @@
 //! What the invalidator promises, without a server.
 
+mod capture;
 mod cli;
 mod events;
 mod formats;

@@ -1,0 +1,203 @@
+//! The stream, as the capture writes it: each event once, in commit order, with numbers
+//! that have no gap.
+//!
+//! Every event says which number it expects to get. So the stream refuses what would be
+//! out of order, and a capture that was taken for dead:
+//!
+//! 1. a capture sends an event, and hangs before it hears of its end
+//! 2. another one takes over, reads the last place, and goes on
+//! 3. the event of the first arrives; its number is taken, and it is refused
+//!
+//! Where anything fails, the capture begins anew with the last event that the stream has.
+//! Others may write into the stream too; then that happens now and then.
+
+use crate::capture::place::{Origin, Place};
+use crate::capture::reader::Outgoing;
+use crate::capture::settings::Events;
+use crate::source::Link;
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{
+    Config, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
+};
+use async_nats::jetstream::{Context, context};
+use cache_core::{Error, Kind};
+use futures_util::future::try_join_all;
+use std::time::Duration;
+
+/// The header with an event's place in the database's log.
+pub const PLACE: &str = "Cacheaside-Place";
+/// The header that says whose log that is.
+pub const ORIGIN: &str = "Cacheaside-Origin";
+/// How long the stream may take to store what was sent together.
+const STORE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The smallest limit of NATS under which every event fits, in bytes.
+const PAYLOAD_MIN: usize = 1 << 20;
+const WRITING: &str = "writing changes into the stream";
+
+/// The stream, opened.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    context: Context,
+    name: String,
+    /// The number of the stream's last event.
+    last: u64,
+}
+
+/// The last event that the stream has from a capture.
+pub type Stored = Option<(Place, Origin)>;
+
+impl Journal {
+    /// Opens the stream, and says how far it is.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when NATS does not answer; [`Kind::Mismatch`] when the stream
+    /// is not there, does not take what is written, or has events of somebody else under
+    /// the same prefix.
+    pub async fn open(link: &Link, events: &Events) -> Result<(Self, Stored), Error> {
+        let name = events.stream.as_str();
+        let payload = link.client.max_payload();
+        if payload < PAYLOAD_MIN {
+            let hint = format!("NATS takes {payload} bytes; `max_payload` must be 1 MB or more");
+            return Err(unfit(name, hint));
+        }
+        let stream = open(&link.context, events).await?;
+        takes(&stream, events)?;
+        // In this order: what somebody else stores in between makes the first write fail,
+        // and is seen the next time.
+        let last = stream.cached_info().state.last_sequence;
+        let stored = last_place(&stream, events).await?;
+        let journal = Self {
+            context: link.context.clone(),
+            name: name.to_owned(),
+            last,
+        };
+        Ok((journal, stored))
+    }
+
+    /// Writes events; on return they are stored.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when one was not. Whether it is stored is not known then.
+    pub async fn append(&mut self, origin: &Origin, events: &[Outgoing]) -> Result<(), Error> {
+        let origin = origin.to_string();
+        let store = async {
+            let mut answers = Vec::with_capacity(events.len());
+            for (event, expected) in events.iter().zip(self.last..) {
+                let message = PublishMessage::build()
+                    .payload(event.payload.clone())
+                    .header(PLACE, event.place.to_string())
+                    .header(ORIGIN, origin.as_str())
+                    .expected_stream(&self.name)
+                    .expected_last_sequence(expected);
+                let subject = event.subject.clone();
+                answers.push(self.context.send_publish(subject, message).await?);
+            }
+            try_join_all(answers.into_iter().map(IntoFuture::into_future)).await
+        };
+        let failed = || Error::new(Kind::Unavailable, WRITING, self.name.as_str());
+        match tokio::time::timeout(STORE_TIMEOUT, store).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(failed().because(error)),
+            Err(_) => return Err(failed().hint("NATS did not answer in time")),
+        }
+        self.last += events.len() as u64;
+        Ok(())
+    }
+}
+
+async fn open(context: &Context, events: &Events) -> Result<Stream, Error> {
+    let name = events.stream.as_str();
+    let opened = match events.create {
+        Some(keep) => {
+            let config = Config {
+                name: name.to_owned(),
+                subjects: vec![format!("{}.>", events.prefix)],
+                retention: RetentionPolicy::Limits,
+                storage: StorageType::File,
+                max_age: keep,
+                ..Config::default()
+            };
+            let opened = context.get_or_create_stream(config).await;
+            opened.map_err(|error| Error::new(Kind::Unavailable, OPENING, name).because(error))
+        }
+        None => context.get_stream(name).await.map_err(|error| {
+            let is_absent = matches!(
+                error.kind(),
+                context::GetStreamErrorKind::JetStream(ref cause)
+                    if cause.error_code() == async_nats::jetstream::ErrorCode::STREAM_NOT_FOUND
+            );
+            match is_absent {
+                true => unfit(
+                    name,
+                    "NATS has no such stream; write its right name, or `create_stream = true`"
+                        .to_owned(),
+                ),
+                false => Error::new(Kind::Unavailable, OPENING, name).because(error),
+            }
+        }),
+    };
+    let stream = opened?;
+    if stream.cached_info().config.storage == StorageType::Memory {
+        let stream = name;
+        tracing::warn!(
+            stream,
+            "the stream is kept in memory: a restart of NATS clears every cache"
+        );
+    }
+    Ok(stream)
+}
+
+const OPENING: &str = "opening the stream of changes";
+
+/// Whether the stream takes the events.
+fn takes(stream: &Stream, events: &Events) -> Result<(), Error> {
+    let wanted = format!("{}.>", events.prefix);
+    let subjects = &stream.cached_info().config.subjects;
+    let covers = |subject: &String| {
+        subject == ">" || *subject == wanted || {
+            let prefix = subject.strip_suffix('>');
+            prefix.is_some_and(|prefix| wanted.starts_with(prefix))
+        }
+    };
+    match subjects.iter().any(covers) {
+        true => Ok(()),
+        false => Err(unfit(
+            &events.stream,
+            format!("the stream does not take {wanted}; add it to the stream's subjects"),
+        )),
+    }
+}
+
+/// The place of the last event under the prefix.
+async fn last_place(stream: &Stream, events: &Events) -> Result<Stored, Error> {
+    let subject = format!("{}.>", events.prefix);
+    let last = match stream.get_last_raw_message_by_subject(&subject).await {
+        Ok(last) => last,
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => return Ok(None),
+        Err(error) => {
+            let failed = Error::new(Kind::Unavailable, OPENING, events.stream.as_str());
+            return Err(failed.because(error));
+        }
+    };
+    let header = |name: &str| {
+        last.headers
+            .get(name)
+            .map(|value| value.as_str().to_owned())
+    };
+    let place = header(PLACE).and_then(|text| text.parse().ok());
+    let origin = header(ORIGIN).and_then(|text| text.parse().ok());
+    match (place, origin) {
+        (Some(place), Some(origin)) => Ok(Some((place, origin))),
+        _ => Err(unfit(
+            &events.stream,
+            format!(
+                "event {} on {} is not of a capture; choose a `prefix` that nobody else uses",
+                last.sequence, last.subject
+            ),
+        )),
+    }
+}
+
+fn unfit(stream: &str, hint: String) -> Error {
+    Error::new(Kind::Mismatch, OPENING, stream).hint(hint)
+}

@@ -1,0 +1,334 @@
+//! The file of a capture:
+//!
+//! ```toml
+//! [postgres]
+//! url = "postgres://capture@db.example:5432/shop"
+//! password_file = "/run/secrets/capture"   # read at each connection; or in the url
+//! tls = "verify-full"          # off | require | verify-ca | verify-full
+//! ca = "/etc/ssl/db-ca.pem"    # default: the authorities that browsers trust
+//! slot = "cacheaside"
+//! publication = "cacheaside"
+//! create = false               # make what is missing of the two; nothing is altered
+//! tables = ["public.users"]    # of a publication made here; ["*"]: all of the database
+//! barrier = true               # an event waits until readers see its transaction
+//! heartbeat = "10s"            # so often something is written into the log
+//! confirm_after = "150s"       # how long the database keeps what the stream has already
+//!
+//! [events]
+//! url = "nats://127.0.0.1:4222"
+//! stream = "CDC"
+//! prefix = "cdc"               # subjects are cdc.<schema>.<table>
+//! create_stream = false
+//! keep = "7d"                  # how long a stream made here keeps events
+//!
+//! [admin]
+//! address = "127.0.0.1:9466"   # /live /ready /metrics
+//! ```
+//!
+//! `tls` is `off` on loopback and `verify-full` elsewhere, unless it is given: what goes
+//! over a network is encrypted, to whom it was meant for, until somebody says otherwise.
+
+use crate::config::{address, nats_url, stream_name};
+use cache_core::config::overrides::Override;
+use cache_core::config::reader::{self, Section};
+use cache_core::config::report::Report;
+use percent_encoding::percent_decode_str;
+use pgwire_replication::{SslMode, TlsConfig};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+use url::Url;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// All of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Where changes come from.
+    pub database: Database,
+    /// Where they go.
+    pub events: Events,
+    /// Where the admin listener is: port 9466 on loopback by default.
+    pub admin: SocketAddr,
+}
+
+/// Where changes come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Database {
+    /// The host.
+    pub host: String,
+    /// Its port: 5432 by default.
+    pub port: u16,
+    /// The role, which needs `REPLICATION`.
+    pub user: String,
+    /// Its password.
+    pub password: Password,
+    /// The database.
+    pub name: String,
+    /// How the connection is encrypted.
+    pub tls: TlsConfig,
+    /// The replication slot.
+    pub slot: String,
+    /// The publication.
+    pub publication: String,
+    /// Whether what is missing of the two is made.
+    pub create: bool,
+    /// The tables of a publication made here: `schema.table`, or `*` alone.
+    pub tables: Vec<Table>,
+    /// Whether an event waits until readers see its transaction: by default, because
+    /// a cache that hears earlier loads the old row again.
+    pub barrier: bool,
+    /// How often something is written into the log, so that there is something to
+    /// confirm: 10 s by default, which keeps a quiet database's log short.
+    pub heartbeat: Duration,
+    /// How long the database keeps what the stream has already: 150 s by default, more
+    /// than the two minutes after which NATS syncs its disk.
+    pub confirm_after: Duration,
+}
+
+/// Where changes go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Events {
+    /// The NATS with the stream.
+    pub url: String,
+    /// The stream.
+    pub stream: String,
+    /// What all subjects begin with; nobody else may write there.
+    pub prefix: String,
+    /// How long the stream keeps events, if it is to be made here.
+    pub create: Option<Duration>,
+}
+
+/// The password of the role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Password {
+    /// None is asked for.
+    None,
+    /// As the address says.
+    Given(Secret),
+    /// In this file.
+    File(PathBuf),
+}
+
+/// What nobody may read in a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+/// A table, or all of the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// All, also those that are made later.
+    All,
+    /// This one.
+    Named {
+        /// Its schema.
+        schema: String,
+        /// Its name.
+        table: String,
+    },
+}
+
+/// Reads the file; `file` is its name for people, `overrides` take the place of what it
+/// says.
+///
+/// # Errors
+/// Everything that is wrong with it at once.
+pub fn settings(file: &str, text: &str, overrides: &[Override]) -> Result<Settings, Report> {
+    reader::read_with(file, text, overrides, |file| {
+        let database = file.section("postgres", database);
+        let events = file.section("events", events);
+        let admin = file.section("admin", |admin| {
+            let usual = SocketAddr::from(([127, 0, 0, 1], 9466));
+            Some(admin.opt_parsed("address", address).unwrap_or(usual))
+        });
+        Some(Settings {
+            database: database?,
+            events: events?,
+            admin: admin?,
+        })
+    })
+}
+
+fn database(section: &mut Section<'_>) -> Option<Database> {
+    let url = section.parsed("url", url);
+    let password_file = section.opt_string("password_file");
+    let ca = section.opt_string("ca");
+    let tls = section.has("tls");
+    let mode = section.word_or("tls", &TLS, SslMode::VerifyFull);
+    let slot = section.opt_parsed("slot", slot_name);
+    let publication = section.opt_parsed("publication", publication_name);
+    let create = section.bool_or("create", false);
+    let tables = section.list("tables", table).unwrap_or_default();
+    let barrier = section.bool_or("barrier", true);
+    let heartbeat = section.duration_or("heartbeat", SECOND..=HOUR, 10 * SECOND);
+    let confirm_after = section.duration_or("confirm_after", Duration::ZERO..=DAY, 150 * SECOND);
+    if create && tables.is_empty() {
+        let wrong = "`create` without `tables`: which should the publication have?";
+        section.complain("create", wrong.to_owned());
+    }
+    if tables.len() > 1 && tables.contains(&Table::All) {
+        let wrong = "`*` is all tables, and stands alone";
+        section.complain("tables", wrong.to_owned());
+    }
+    let Address {
+        host,
+        port,
+        user,
+        password,
+        name,
+    } = url?;
+    if password_file.is_some() && password.is_some() {
+        let wrong = "there is a password in `url` too; keep it in one place";
+        section.complain("password_file", wrong.to_owned());
+    }
+    let mode = match tls || !is_loopback(&host) {
+        true => mode,
+        false => SslMode::Disable,
+    };
+    Some(Database {
+        password: match (password, password_file) {
+            (_, Some(file)) => Password::File(file.into()),
+            (Some(secret), None) => Password::Given(Secret(secret)),
+            (None, None) => Password::None,
+        },
+        tls: TlsConfig {
+            mode,
+            ca_pem_path: ca.map(PathBuf::from),
+            ..TlsConfig::disabled()
+        },
+        host,
+        port,
+        user,
+        name,
+        slot: slot.unwrap_or_else(|| "cacheaside".to_owned()),
+        publication: publication.unwrap_or_else(|| "cacheaside".to_owned()),
+        create,
+        tables,
+        barrier,
+        heartbeat,
+        confirm_after,
+    })
+}
+
+const TLS: [(&str, SslMode); 4] = [
+    ("off", SslMode::Disable),
+    ("require", SslMode::Require),
+    ("verify-ca", SslMode::VerifyCa),
+    ("verify-full", SslMode::VerifyFull),
+];
+
+fn events(section: &mut Section<'_>) -> Option<Events> {
+    let url = section.parsed("url", nats_url);
+    let stream = section.parsed("stream", stream_name);
+    let prefix = section.opt_parsed("prefix", prefix);
+    let create = section.bool_or("create_stream", false);
+    let keep = section.duration_or("keep", HOUR..=3650 * DAY, 7 * DAY);
+    Some(Events {
+        url: url?,
+        stream: stream?,
+        prefix: prefix.unwrap_or_else(|| "cdc".to_owned()),
+        create: create.then_some(keep),
+    })
+}
+
+/// What an address says.
+struct Address {
+    host: String,
+    port: u16,
+    user: String,
+    password: Option<String>,
+    name: String,
+}
+
+fn url(text: &str) -> Result<Address, String> {
+    let wrong = |what: &str| format!("{what}; write one like postgres://capture@host:5432/shop");
+    let url = Url::parse(text).map_err(|error| wrong(&format!("no address: {error}")))?;
+    if !["postgres", "postgresql"].contains(&url.scheme()) {
+        return Err(wrong("it does not begin with postgres://"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("settings are keys of this table, not of the address"));
+    }
+    let plain = |text: &str| match percent_decode_str(text).decode_utf8() {
+        Ok(text) => Ok(text.into_owned()),
+        Err(_) => Err(wrong("a part of it is no UTF-8")),
+    };
+    let host = url.host_str().filter(|host| !host.is_empty());
+    let host = host.ok_or_else(|| wrong("it has no host"))?;
+    let name = plain(url.path().trim_start_matches('/'))?;
+    let user = plain(url.username())?;
+    if user.is_empty() || name.is_empty() {
+        return Err(wrong("it lacks the user or the database"));
+    }
+    Ok(Address {
+        host: host.trim_matches(['[', ']']).to_owned(),
+        port: url.port().unwrap_or(5432),
+        user,
+        password: url.password().map(plain).transpose()?,
+        name,
+    })
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+fn slot_name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    match (1..=63).contains(&text.len()) && text.chars().all(fits) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("`{text}` is no slot: 1 to 63 of a-z 0-9 _")),
+    }
+}
+
+fn publication_name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    match (1..=63).contains(&text.len()) && text.chars().all(fits) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "`{text}` is no publication: 1 to 63 of A-Z a-z 0-9 _"
+        )),
+    }
+}
+
+fn table(text: &str) -> Result<Table, String> {
+    if text == "*" {
+        return Ok(Table::All);
+    }
+    let part = |part: &str| (1..=63).contains(&part.len()) && !part.contains(['\0', '.']);
+    match text.split_once('.') {
+        Some((schema, table)) if part(schema) && part(table) => Ok(Table::Named {
+            schema: schema.to_owned(),
+            table: table.to_owned(),
+        }),
+        _ => Err(format!(
+            "`{text}` is no table; write one like public.users, or *"
+        )),
+    }
+}
+
+fn prefix(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let token = |token: &str| !token.is_empty() && token.chars().all(fits);
+    match text.len() <= 64 && text.split('.').all(token) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("`{text}` begins no subject; write one like cdc")),
+    }
+}
+
+impl Database {
+    /// How people know it.
+    pub fn subject(&self) -> String {
+        format!("{}:{}/{}", self.host, self.port, self.name)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
