@@ -1,7 +1,10 @@
 //! The invalidator on a real NATS JetStream and a real Redis: what streams do to
 //! those who read them.
 
+mod barrier;
+mod capture;
 mod continuity;
+mod database;
 mod inspect;
 mod letters;
 mod outage;

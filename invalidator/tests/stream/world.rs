@@ -9,7 +9,7 @@ use cache_core::testkit::servers::redis::RedisServer;
 use cache_core::testkit::until::until_some;
 use cache_core::tier::redis::{Deployment, RedisRemote};
 use cache_core::tier::{Record, Remote};
-use cache_core::{Error, Key, Name, Tag};
+use cache_core::{DomainSettings, Error, Key, Name, Tag};
 use invalidator::app::{self, App};
 use invalidator::config::{self, RulesFile, Service};
 use std::future::Future;
@@ -69,6 +69,11 @@ impl World {
         let service = config::service("service.toml", &text, &[]).expect("a good file");
         let rules = config::rules("rules.toml", rules).expect("good rules");
         (service, rules)
+    }
+
+    /// How a member of the domain reaches it.
+    pub(crate) fn domain(&self) -> DomainSettings {
+        self.files(RULES).0.domain
     }
 
     /// Opens and runs an invalidator.

@@ -1,0 +1,122 @@
+//! The log tells of a commit before its row is visible, while a synchronous standby keeps
+//! it waiting. Whoever loads the row then finds the old one.
+
+use crate::database::{self, Database, Event, TABLES};
+use crate::world::{World, until};
+use cache_core::event::Silent;
+use cache_core::source::{Cause, Wanted};
+use cache_core::{Cache, Role, connect, testkit};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio_postgres::Client;
+
+/// How long something that must not come is waited for.
+const WINDOW: Duration = Duration::from_secs(3);
+
+const RULES: &str = "[source]\nstream = 'CDC'\nfilter = 'cdc.>'\n\
+    [[rule]]\ntable = 'public.users'\ncache = 'users'\nkeys = ['user:{id}']\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_early_event_is_harmless_behind_the_barrier() {
+    let (early, cached) = update_behind_a_stalled_standby("").await;
+    assert!(!early, "the event waited for its row");
+    assert_eq!(cached, "new");
+}
+
+/// The control: what the barrier is for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_early_event_is_harmful_without_the_barrier() {
+    let (early, cached) = update_behind_a_stalled_standby("barrier = false\n").await;
+    assert!(early, "the event came before its row was visible");
+    assert_eq!(cached, "old", "and nothing will ever correct it");
+}
+
+/// Whether the event came while the row was not visible, and what a cache serves after all
+/// is done.
+async fn update_behind_a_stalled_standby(barrier: &str) -> (bool, &'static str) {
+    let world = World::start().await;
+    let database = Database::beside(&world.nats.url()).await;
+    database
+        .run("CREATE TABLE users (id bigint PRIMARY KEY, name text)")
+        .await;
+    database.run("INSERT INTO users VALUES (7, 'old')").await;
+    let capture = database.capture(&format!("{TABLES}{barrier}")).await;
+    database.until_taken(true).await;
+    until("the stream is there", async || {
+        !database.events().await.is_empty()
+    })
+    .await;
+    let invalidator = world.live(RULES).await;
+    until("all is quiet", || world.all_done()).await;
+
+    // A standby that never answers.
+    stall(&database, "nobody").await;
+    let writer = database::connect(&database.postgres).await;
+    let update = async move { writer.batch_execute("UPDATE users SET name = 'new'").await };
+    let update = tokio::spawn(update);
+    let waits = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    until("the update waits", async || {
+        database.ask(waits).await == "1"
+    })
+    .await;
+    let is_update = |event: &Event| event.subject == "cdc.public.users";
+    let comes = async || database.events().await.iter().any(is_update);
+    let early = testkit::until::until(WINDOW, "the event comes", comes)
+        .await
+        .is_ok();
+    until("all is quiet", || world.all_done()).await;
+
+    let domain = connect::open(&world.domain(), Role::Member, Arc::new(Silent)).await;
+    let domain = domain.expect("the servers are up");
+    let users = Cache::builder("users").open(&domain).expect("a cache");
+    let loader = Arc::new(database::connect(&database.postgres).await);
+    let loads = Arc::new(AtomicU64::new(0));
+    let counted = loads.clone();
+    let users = users.read_through(move |wanted| {
+        counted.fetch_add(1, Relaxed);
+        load(loader.clone(), wanted)
+    });
+    let served = async || {
+        let got = users.get("user:7").await.expect("it answers");
+        got.expect("the row is there").to_string()
+    };
+    until("the row is cached", async || {
+        let before = loads.load(Relaxed);
+        assert_eq!(served().await, "old", "nobody sees the other yet");
+        before > 0 && loads.load(Relaxed) == before
+    })
+    .await;
+
+    stall(&database, "").await;
+    update.await.expect("no panic").expect("it is committed");
+    database.settled().await;
+    until("all is quiet", || world.all_done()).await;
+    let is_new = async || served().await == "new";
+    let told = testkit::until::until(WINDOW, "the cache is told", is_new).await;
+    invalidator.stop().await;
+    capture.stop().await;
+    match told {
+        Ok(()) => (early, "new"),
+        Err(_) => (early, "old"),
+    }
+}
+
+/// Has commits wait for this standby; for none with no name.
+async fn stall(database: &Database, standby: &str) {
+    let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{standby}'");
+    database.run(&set).await;
+    database.run("SELECT pg_reload_conf()").await;
+    until("the setting holds", async || {
+        database.ask("SHOW synchronous_standby_names").await == standby
+    })
+    .await;
+}
+
+async fn load(source: Arc<Client>, wanted: Wanted<String>) -> Result<Option<String>, Cause> {
+    let id: i64 = wanted.text().trim_start_matches("user:").parse()?;
+    let sql = "SELECT name FROM users WHERE id = $1";
+    let row = source.query_opt(sql, &[&id]).await?;
+    Ok(row.map(|row| row.get(0)))
+}

@@ -1,0 +1,181 @@
+//! One Postgres and one NATS, with captures between them in this process.
+
+use crate::world::until;
+use async_nats::jetstream::{self, Context};
+use cache_core::Error;
+use cache_core::testkit::servers::nats::NatsServer;
+use cache_core::testkit::servers::postgres::PostgresServer;
+use invalidator::capture::app;
+use invalidator::capture::journal::PLACE;
+use invalidator::capture::place::Place;
+use invalidator::capture::settings::settings;
+use serde_json::Value;
+use std::net::Ipv4Addr;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, NoTls};
+use tokio_util::sync::CancellationToken;
+
+/// What most of these tests capture.
+pub(crate) const TABLES: &str = "create = true\ntables = ['*']\n";
+
+/// What the keys of markers begin with.
+const MARKER: &str = "marker:";
+
+/// The servers, and a connection that changes rows.
+pub(crate) struct Database {
+    pub(crate) postgres: PostgresServer,
+    pub(crate) client: Client,
+    nats: String,
+    _nats: Option<NatsServer>,
+}
+
+/// An event as the stream has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) subject: String,
+    pub(crate) place: Place,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// A capture that runs.
+pub(crate) struct Capturing {
+    pub(crate) task: JoinHandle<Result<(), Error>>,
+    stop: CancellationToken,
+}
+
+impl Database {
+    pub(crate) async fn start() -> Self {
+        let nats = NatsServer::start().await.expect("a NATS");
+        let url = nats.url();
+        Self {
+            _nats: Some(nats),
+            ..Self::beside(&url).await
+        }
+    }
+
+    /// Starts only the database; the NATS is there.
+    pub(crate) async fn beside(nats: &str) -> Self {
+        let postgres = PostgresServer::start().await.expect("a Postgres");
+        Self {
+            client: connect(&postgres).await,
+            postgres,
+            nats: nats.to_owned(),
+            _nats: None,
+        }
+    }
+
+    pub(crate) async fn run(&self, sql: &str) {
+        let ran = self.client.batch_execute(sql).await;
+        ran.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+
+    /// The first column of the first row.
+    pub(crate) async fn ask(&self, sql: &str) -> String {
+        let row = self.client.query_one(sql, &[]).await;
+        row.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+            .get(0)
+    }
+
+    /// Starts a capture with these settings of the database.
+    pub(crate) async fn capture(&self, of_database: &str) -> Capturing {
+        let text = format!(
+            "[postgres]\nurl = 'postgres://postgres@127.0.0.1:{}/postgres'\n{of_database}\
+             [events]\nurl = '{}'\nstream = 'CDC'\ncreate_stream = true\n",
+            self.postgres.port(),
+            self.nats,
+        );
+        let settings = settings("capture.toml", &text, &[]).expect("a good file");
+        let admin = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let stop = CancellationToken::new();
+        Capturing {
+            task: tokio::spawn(app::live(settings, admin.expect("a port"), stop.clone())),
+            stop,
+        }
+    }
+
+    pub(crate) async fn jetstream(&self) -> Context {
+        let client = async_nats::connect(self.nats.as_str()).await;
+        jetstream::new(client.expect("NATS is up"))
+    }
+
+    /// All events but heartbeats, oldest first; none if there is no stream yet.
+    pub(crate) async fn events(&self) -> Vec<Event> {
+        let Ok(stream) = self.jetstream().await.get_stream("CDC").await else {
+            return Vec::new();
+        };
+        let state = &stream.cached_info().state;
+        let mut events = Vec::new();
+        for sequence in state.first_sequence.max(1)..=state.last_sequence {
+            let message = stream.get_raw_message(sequence).await.expect("no gap");
+            let place = message.headers.get(PLACE).expect("its place").as_str();
+            events.push(Event {
+                subject: message.subject.to_string(),
+                place: place.parse().expect("a place"),
+                payload: message.payload.to_vec(),
+            });
+        }
+        assert!(
+            events.is_sorted_by_key(|event| event.place),
+            "in commit order"
+        );
+        events.retain(|event| event.subject != "cdc.beat");
+        events
+    }
+
+    /// Commits a marker, waits until the stream has it, and returns what came before it.
+    pub(crate) async fn settled(&self) -> Vec<Event> {
+        let end = self.ask("SELECT pg_current_wal_insert_lsn()::text").await;
+        let marker = format!("{MARKER}{end}");
+        let content = serde_json::json!({ "cache": "users", "keys": [marker] });
+        let sql = format!("SELECT pg_logical_emit_message(true, 'cacheaside', '{content}')");
+        self.run(&sql).await;
+        let is_marker = |event: &Event| event.json()["keys"][0] == marker;
+        until("the marker comes", async || {
+            self.events().await.iter().any(is_marker)
+        })
+        .await;
+        let mut events = self.events().await;
+        let is_any = |event: &Event| {
+            let key = event.json()["keys"][0].as_str().map(str::to_owned);
+            key.is_some_and(|key| key.starts_with(MARKER))
+        };
+        events.retain(|event| !is_any(event));
+        events
+    }
+
+    /// Waits until a capture reads from the slot, or none does.
+    pub(crate) async fn until_taken(&self, is_taken: bool) {
+        let sql = "SELECT count(*)::text FROM pg_replication_slots WHERE active";
+        until("the slot is taken or free", async || {
+            (self.ask(sql).await == "1") == is_taken
+        })
+        .await;
+    }
+}
+
+impl Event {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.payload).expect("JSON")
+    }
+}
+
+impl Capturing {
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.expect("no panic").expect("no error");
+    }
+
+    /// Ends it without a word.
+    pub(crate) async fn abort(self) {
+        self.task.abort();
+        assert!(self.task.await.is_err());
+    }
+}
+
+pub(crate) async fn connect(postgres: &PostgresServer) -> Client {
+    let connected = tokio_postgres::connect(&postgres.connect_string(), NoTls).await;
+    let (client, connection) = connected.expect("Postgres is up");
+    tokio::spawn(connection);
+    client
+}
