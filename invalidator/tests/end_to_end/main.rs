@@ -6,6 +6,7 @@
 //! The test makes its processes out of itself: with [`ROLE`] set, it is one of them.
 
 mod behind;
+mod capture;
 mod chaos;
 mod cost;
 mod judge;

@@ -37,18 +37,35 @@ impl Service {
         );
         let config = write(folder.join(format!("invalidator-{number}.toml")), &config).await;
         let rules = write(folder.join(format!("rules-{number}.toml")), rules).await;
-        let child = Command::new(env!("CARGO_BIN_EXE_invalidator"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_invalidator"));
+        command
             .arg("serve")
             .args(["--config".as_ref(), config.as_os_str()])
-            .args(["--rules".as_ref(), rules.as_os_str()])
+            .args(["--rules".as_ref(), rules.as_os_str()]);
+        Self::spawn(command, admin).await
+    }
+
+    /// Starts a capture with this file; ready on return, be it to stand by.
+    pub(crate) async fn capture(folder: &Path, number: usize, text: &str) -> Self {
+        let admin = free_address().await;
+        let config = format!("{text}[admin]\naddress = \"{admin}\"\n");
+        let config = write(folder.join(format!("capture-{number}.toml")), &config).await;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_invalidator"));
+        command
+            .args(["capture", "postgres"])
+            .args(["--config".as_ref(), config.as_os_str()]);
+        Self::spawn(command, admin).await
+    }
+
+    async fn spawn(mut command: Command, admin: SocketAddr) -> Self {
+        let child = command
             .env("RUST_LOG", "error")
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .expect("the invalidator starts");
-        until(PATIENCE, "the invalidator is ready", || ready(admin))
-            .await
-            .expect("it is");
+            .expect("it starts");
+        let is_ready = until(PATIENCE, "it is ready", || ready(admin)).await;
+        is_ready.expect("it is");
         Self { child }
     }
 

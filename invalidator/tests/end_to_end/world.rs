@@ -8,7 +8,7 @@ use cache_core::Name;
 use cache_core::testkit::servers::cluster::RedisCluster;
 use cache_core::testkit::servers::nats::NatsServer;
 use cache_core::testkit::servers::postgres::PostgresServer;
-use cache_core::testkit::until::until;
+use cache_core::testkit::until::{pace, until};
 use cache_core::tier::Remote;
 use cache_core::tier::redis::{Deployment, RedisRemote};
 use std::sync::Arc;
@@ -45,10 +45,18 @@ pub(crate) struct World {
     invalidators: Vec<Service>,
     stream: Context,
     folder: TempDir,
+    rules: &'static str,
+    /// The processes that were ever started.
+    started: usize,
 }
 
 impl World {
     pub(crate) async fn start(invalidators: usize) -> Self {
+        Self::with_rules(invalidators, RULES).await
+    }
+
+    /// Starts everything, with these rules.
+    pub(crate) async fn with_rules(invalidators: usize, rules: &'static str) -> Self {
         let (cluster, nats, postgres) = tokio::join!(
             RedisCluster::start(),
             NatsServer::start(),
@@ -60,18 +68,55 @@ impl World {
             cluster: cluster.expect("a cluster starts"),
             postgres: postgres.expect("Postgres starts"),
             invalidators: Vec::new(),
+            rules,
+            started: 0,
             stream: jetstream::new(client),
             nats,
             folder: tempfile::tempdir().expect("a folder"),
         };
         let client = rows::connect(&world.postgres.connect_string()).await;
         rows::create(&client, ROWS).await;
-        for number in 0..invalidators {
-            let places = world.places();
-            let service = Service::start(world.folder.path(), number, &places, RULES, "").await;
-            world.invalidators.push(service);
+        for _ in 0..invalidators {
+            world.start_an_invalidator().await;
         }
         world
+    }
+
+    /// Starts one more invalidator.
+    pub(crate) async fn start_an_invalidator(&mut self) {
+        let (number, places) = (self.number(), self.places());
+        let service = Service::start(self.folder.path(), number, &places, self.rules, "").await;
+        self.invalidators.push(service);
+    }
+
+    /// Starts a capture of the database.
+    pub(crate) async fn start_a_capture(&mut self) -> Service {
+        let text = format!(
+            "[postgres]\nurl = 'postgres://postgres@127.0.0.1:{}/postgres'\ncreate = true\n\
+             tables = ['public.users']\nheartbeat = '1s'\nconfirm_after = '1s'\n\
+             [events]\nurl = '{}'\nstream = 'CDC'\n",
+            self.postgres.port(),
+            self.nats.url(),
+        );
+        let number = self.number();
+        Service::capture(self.folder.path(), number, &text).await
+    }
+
+    fn number(&mut self) -> usize {
+        self.started += 1;
+        self.started
+    }
+
+    /// Ends NATS without a word, and starts it again after a while.
+    pub(crate) async fn kill_nats(&mut self, away: Duration) {
+        self.nats.kill9();
+        pace(away).await;
+        self.nats.restart().await.expect("NATS starts again");
+    }
+
+    /// JetStream, as others see it.
+    pub(crate) fn stream(&self) -> &Context {
+        &self.stream
     }
 
     pub(crate) fn places(&self) -> Places {
