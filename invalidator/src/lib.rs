@@ -16,6 +16,7 @@
 //! | what L2 should hold after everything stopped | [`recall`] |
 //! | whether what was announced still holds | [`inspect`] |
 //! | how events come from PostgreSQL | [`capture`] |
+//! | whether a database tells what the rules need | [`catalog`] |
 //! | the two files | [`config`] |
 //! | the series | [`metrics`] |
 //!
@@ -28,6 +29,7 @@
 pub mod app;
 pub mod batch;
 pub mod capture;
+pub mod catalog;
 pub mod change;
 pub mod cli;
 pub mod config;
@@ -44,6 +46,7 @@ pub mod metrics;
 pub mod outbox;
 pub mod pattern;
 pub mod pipeline;
+pub mod postgres;
 pub mod recall;
 pub mod rules;
 pub mod source;

@@ -178,7 +178,7 @@ impl Following<'_> {
         let mut batch = Batch::default();
         for event in sent {
             self.reader.read(event, &mut batch).map_err(|unreadable| {
-                let subject = self.capture.settings.database.subject();
+                let subject = self.capture.settings.database.at.subject();
                 Error::new(Kind::Unavailable, "reading the changes", subject).because(unreadable)
             })?;
         }

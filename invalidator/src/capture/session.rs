@@ -4,7 +4,7 @@
 //! enough.
 
 use crate::capture::place::{Lsn as At, Origin};
-use crate::capture::settings::{Database, Password};
+use crate::capture::settings::Database;
 use crate::capture::snapshot::Snapshot;
 use cache_core::{Error, Kind};
 use futures_util::FutureExt;
@@ -52,8 +52,8 @@ impl Session {
         let config = config(database)?;
         let client = ReplicationClient::connect_gated(config).await;
         let mut session = Self {
-            client: client.map_err(|error| failed(CONNECTING, &database.subject(), error))?,
-            subject: database.subject(),
+            client: client.map_err(|error| failed(CONNECTING, &database.at.subject(), error))?,
+            subject: database.at.subject(),
         };
         // Connecting goes on behind: the first answer says that it is done.
         session.ask(CONNECTING, "SELECT 1").await?;
@@ -133,7 +133,7 @@ impl Changes {
     /// [`Kind::Unavailable`] when the database does not send them.
     pub async fn start(database: &Database, start: u64, confirmed: u64) -> Result<Self, Error> {
         const DOING: &str = "beginning to read the changes";
-        let subject = database.subject();
+        let subject = database.at.subject();
         let config = config(database)?
             .with_start_lsn(Lsn(start))
             .with_ack_lsn(Lsn(confirmed));
@@ -181,29 +181,18 @@ impl Changes {
 const CONNECTING: &str = "connecting to the database";
 
 fn config(database: &Database) -> Result<ReplicationConfig, Error> {
-    let password = match &database.password {
-        Password::None => String::new(),
-        Password::Given(secret) => secret.0.clone(),
-        // Read each time, so that it can be changed while this runs.
-        Password::File(file) => {
-            let text = std::fs::read_to_string(file).map_err(|error| {
-                let subject = file.display().to_string();
-                Error::new(Kind::Unavailable, "reading the password file", subject).because(error)
-            })?;
-            text.trim_end_matches(['\r', '\n']).to_owned()
-        }
-    };
+    let Database { at, .. } = database;
     let config = ReplicationConfig::new(
-        database.host.clone(),
-        database.user.clone(),
-        password,
-        database.name.clone(),
+        at.host.clone(),
+        at.user.clone(),
+        at.password()?.unwrap_or_default(),
+        at.name.clone(),
         database.slot.clone(),
         database.publication.clone(),
     );
     Ok(config
-        .with_port(database.port)
-        .with_tls(database.tls.clone())
+        .with_port(at.port)
+        .with_tls(at.tls.clone())
         .with_options(OPTIONS)
         .with_application_name("cacheaside-capture")
         .with_status_interval(Duration::from_secs(1))

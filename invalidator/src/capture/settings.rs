@@ -2,10 +2,7 @@
 //!
 //! ```toml
 //! [postgres]
-//! url = "postgres://capture@db.example:5432/shop"
-//! password_file = "/run/secrets/capture"   # read at each connection; or in the url
-//! tls = "verify-full"          # off | require | verify-ca | verify-full
-//! ca = "/etc/ssl/db-ca.pem"    # default: the authorities that browsers trust
+//! url = "postgres://capture@db.example:5432/shop"   # and more, see [`crate::postgres`]
 //! slot = "cacheaside"
 //! publication = "cacheaside"
 //! create = false               # make what is missing of the two; nothing is altered
@@ -24,21 +21,14 @@
 //! [admin]
 //! address = "127.0.0.1:9466"   # /live /ready /metrics
 //! ```
-//!
-//! `tls` is `off` on loopback and `verify-full` elsewhere, unless it is given: what goes
-//! over a network is encrypted, to whom it was meant for, until somebody says otherwise.
 
 use crate::config::{address, nats_url, stream_name};
+use crate::postgres::At;
 use cache_core::config::overrides::Override;
 use cache_core::config::reader::{self, Section};
 use cache_core::config::report::Report;
-use percent_encoding::percent_decode_str;
-use pgwire_replication::{SslMode, TlsConfig};
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::time::Duration;
-use url::Url;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -58,18 +48,8 @@ pub struct Settings {
 /// Where changes come from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Database {
-    /// The host.
-    pub host: String,
-    /// Its port: 5432 by default.
-    pub port: u16,
-    /// The role, which needs `REPLICATION`.
-    pub user: String,
-    /// Its password.
-    pub password: Password,
-    /// The database.
-    pub name: String,
-    /// How the connection is encrypted.
-    pub tls: TlsConfig,
+    /// Where the database is; the role needs `REPLICATION`.
+    pub at: At,
     /// The replication slot.
     pub slot: String,
     /// The publication.
@@ -101,21 +81,6 @@ pub struct Events {
     /// How long the stream keeps events, if it is to be made here.
     pub create: Option<Duration>,
 }
-
-/// The password of the role.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Password {
-    /// None is asked for.
-    None,
-    /// As the address says.
-    Given(Secret),
-    /// In this file.
-    File(PathBuf),
-}
-
-/// What nobody may read in a log.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
 
 /// A table, or all of the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,11 +118,7 @@ pub fn settings(file: &str, text: &str, overrides: &[Override]) -> Result<Settin
 }
 
 fn database(section: &mut Section<'_>) -> Option<Database> {
-    let url = section.parsed("url", url);
-    let password_file = section.opt_string("password_file");
-    let ca = section.opt_string("ca");
-    let tls = section.has("tls");
-    let mode = section.word_or("tls", &TLS, SslMode::VerifyFull);
+    let at = At::parse(section);
     let slot = section.opt_parsed("slot", slot_name);
     let publication = section.opt_parsed("publication", publication_name);
     let create = section.bool_or("create", false);
@@ -173,36 +134,8 @@ fn database(section: &mut Section<'_>) -> Option<Database> {
         let wrong = "`*` is all tables, and stands alone";
         section.complain("tables", wrong.to_owned());
     }
-    let Address {
-        host,
-        port,
-        user,
-        password,
-        name,
-    } = url?;
-    if password_file.is_some() && password.is_some() {
-        let wrong = "there is a password in `url` too; keep it in one place";
-        section.complain("password_file", wrong.to_owned());
-    }
-    let mode = match tls || !is_loopback(&host) {
-        true => mode,
-        false => SslMode::Disable,
-    };
     Some(Database {
-        password: match (password, password_file) {
-            (_, Some(file)) => Password::File(file.into()),
-            (Some(secret), None) => Password::Given(Secret(secret)),
-            (None, None) => Password::None,
-        },
-        tls: TlsConfig {
-            mode,
-            ca_pem_path: ca.map(PathBuf::from),
-            ..TlsConfig::disabled()
-        },
-        host,
-        port,
-        user,
-        name,
+        at: at?,
         slot: slot.unwrap_or_else(|| "cacheaside".to_owned()),
         publication: publication.unwrap_or_else(|| "cacheaside".to_owned()),
         create,
@@ -212,13 +145,6 @@ fn database(section: &mut Section<'_>) -> Option<Database> {
         confirm_after,
     })
 }
-
-const TLS: [(&str, SslMode); 4] = [
-    ("off", SslMode::Disable),
-    ("require", SslMode::Require),
-    ("verify-ca", SslMode::VerifyCa),
-    ("verify-full", SslMode::VerifyFull),
-];
 
 fn events(section: &mut Section<'_>) -> Option<Events> {
     let url = section.parsed("url", nats_url);
@@ -232,49 +158,6 @@ fn events(section: &mut Section<'_>) -> Option<Events> {
         prefix: prefix.unwrap_or_else(|| "cdc".to_owned()),
         create: create.then_some(keep),
     })
-}
-
-/// What an address says.
-struct Address {
-    host: String,
-    port: u16,
-    user: String,
-    password: Option<String>,
-    name: String,
-}
-
-fn url(text: &str) -> Result<Address, String> {
-    let wrong = |what: &str| format!("{what}; write one like postgres://capture@host:5432/shop");
-    let url = Url::parse(text).map_err(|error| wrong(&format!("no address: {error}")))?;
-    if !["postgres", "postgresql"].contains(&url.scheme()) {
-        return Err(wrong("it does not begin with postgres://"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("settings are keys of this table, not of the address"));
-    }
-    let plain = |text: &str| match percent_decode_str(text).decode_utf8() {
-        Ok(text) => Ok(text.into_owned()),
-        Err(_) => Err(wrong("a part of it is no UTF-8")),
-    };
-    let host = url.host_str().filter(|host| !host.is_empty());
-    let host = host.ok_or_else(|| wrong("it has no host"))?;
-    let name = plain(url.path().trim_start_matches('/'))?;
-    let user = plain(url.username())?;
-    if user.is_empty() || name.is_empty() {
-        return Err(wrong("it lacks the user or the database"));
-    }
-    Ok(Address {
-        host: host.trim_matches(['[', ']']).to_owned(),
-        port: url.port().unwrap_or(5432),
-        user,
-        password: url.password().map(plain).transpose()?,
-        name,
-    })
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn slot_name(text: &str) -> Result<String, String> {
@@ -317,18 +200,5 @@ fn prefix(text: &str) -> Result<String, String> {
     match text.len() <= 64 && text.split('.').all(token) {
         true => Ok(text.to_owned()),
         false => Err(format!("`{text}` begins no subject; write one like cdc")),
-    }
-}
-
-impl Database {
-    /// How people know it.
-    pub fn subject(&self) -> String {
-        format!("{}:{}/{}", self.host, self.port, self.name)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
     }
 }

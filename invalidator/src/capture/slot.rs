@@ -192,7 +192,7 @@ fn first(rows: &[crate::capture::session::Row]) -> Option<&str> {
 }
 
 fn unfit(database: &Database, hint: impl Into<String>) -> Error {
-    Error::new(Kind::Mismatch, DOING, database.subject()).hint(hint.into())
+    Error::new(Kind::Mismatch, DOING, database.at.subject()).hint(hint.into())
 }
 
 impl Slot {

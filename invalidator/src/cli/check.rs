@@ -1,7 +1,13 @@
 //! `invalidator check`.
 
-use crate::cli::exit::{read, say};
+use crate::catalog::judge::judge;
+use crate::catalog::read::tables;
+use crate::catalog::report::{problems, report};
+use crate::cli::exit::{complain, read, say};
 use crate::config;
+use crate::postgres;
+use crate::rules::Rules;
+use cache_core::Error;
 use cache_core::ops::exit::Exit;
 use std::path::PathBuf;
 
@@ -13,10 +19,14 @@ pub struct Args {
     /// A service file to check as well
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The address of a PostgreSQL to compare the rules with: which old values its
+    /// changes will have. A password belongs into the environment
+    #[arg(long, value_name = "URL", env = "CHECK_DB_URL", hide_env_values = true)]
+    db: Option<String>,
 }
 
 /// Checks the files, and shows what they come to.
-pub fn run(args: &Args) -> Exit {
+pub async fn run(args: &Args) -> Exit {
     let rules = read(&args.rules, config::rules);
     let service = args.config.as_ref().map(|file| {
         // As it stands: what the environment adds is not the file's fault.
@@ -41,5 +51,32 @@ pub fn run(args: &Args) -> Exit {
             templates.join(", ")
         );
     }
-    say(&text)
+    match (say(&text), &args.db) {
+        (Exit::Done, Some(url)) => compare(args, &rules, url).await,
+        (said, _) => said,
+    }
+}
+
+/// Compares the rules with the catalog of a database.
+async fn compare(args: &Args, rules: &Rules, url: &str) -> Exit {
+    let at = match postgres::address(url) {
+        Ok(at) => at,
+        Err(wrong) => {
+            complain(&format_args!("--db: {wrong}"));
+            return Exit::Usage;
+        }
+    };
+    let asked: Result<_, Error> = async { tables(&at.connect().await?).await }.await;
+    let found = match asked {
+        Ok(tables) => judge(rules, &tables),
+        Err(error) => {
+            complain(&error);
+            return Exit::from(&error);
+        }
+    };
+    let file = args.rules.display().to_string();
+    match (say(&report(&file, &found)), problems(&found)) {
+        (Exit::Done, 1..) => Exit::Problems,
+        (said, _) => said,
+    }
 }

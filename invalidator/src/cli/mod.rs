@@ -53,7 +53,7 @@ impl Cli {
     /// Does what the arguments say.
     pub async fn run(self) -> ExitCode {
         let code = match self.command {
-            Command::Check(args) => check::run(&args),
+            Command::Check(args) => check::run(&args).await,
             Command::Explain(args) => explain::run(&args),
             Command::Capture(args) => {
                 telemetry::start(self.log.as_deref(), std::io::stderr().is_terminal());

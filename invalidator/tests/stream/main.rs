@@ -3,6 +3,7 @@
 
 mod barrier;
 mod capture;
+mod catalog;
 mod continuity;
 mod database;
 mod inspect;
