@@ -14,12 +14,11 @@
 use crate::capture::place::{Origin, Place};
 use crate::capture::reader::Outgoing;
 use crate::capture::settings::Events;
+use crate::capture::stream::{self, OPENING, unfit};
 use crate::source::Link;
+use async_nats::jetstream::Context;
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{
-    Config, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
-};
-use async_nats::jetstream::{Context, context};
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use cache_core::{Error, Kind};
 use futures_util::future::try_join_all;
 use std::time::Duration;
@@ -30,8 +29,6 @@ pub const PLACE: &str = "Cacheaside-Place";
 pub const ORIGIN: &str = "Cacheaside-Origin";
 /// How long the stream may take to store what was sent together.
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The smallest limit of NATS under which every event fits, in bytes.
-const PAYLOAD_MIN: usize = 1 << 20;
 const WRITING: &str = "writing changes into the stream";
 
 /// The stream, opened.
@@ -54,21 +51,14 @@ impl Journal {
     /// is not there, does not take what is written, or has events of somebody else under
     /// the same prefix.
     pub async fn open(link: &Link, events: &Events) -> Result<(Self, Stored), Error> {
-        let name = events.stream.as_str();
-        let payload = link.client.max_payload();
-        if payload < PAYLOAD_MIN {
-            let hint = format!("NATS takes {payload} bytes; `max_payload` must be 1 MB or more");
-            return Err(unfit(name, hint));
-        }
-        let stream = open(&link.context, events).await?;
-        takes(&stream, events)?;
+        let stream = stream::open(link, events).await?;
         // In this order: what somebody else stores in between makes the first write fail,
         // and is seen the next time.
         let last = stream.cached_info().state.last_sequence;
         let stored = last_place(&stream, events).await?;
         let journal = Self {
             context: link.context.clone(),
-            name: name.to_owned(),
+            name: events.stream.clone(),
             last,
         };
         Ok((journal, stored))
@@ -105,69 +95,6 @@ impl Journal {
     }
 }
 
-async fn open(context: &Context, events: &Events) -> Result<Stream, Error> {
-    let name = events.stream.as_str();
-    let opened = match events.create {
-        Some(keep) => {
-            let config = Config {
-                name: name.to_owned(),
-                subjects: vec![format!("{}.>", events.prefix)],
-                retention: RetentionPolicy::Limits,
-                storage: StorageType::File,
-                max_age: keep,
-                ..Config::default()
-            };
-            let opened = context.get_or_create_stream(config).await;
-            opened.map_err(|error| Error::new(Kind::Unavailable, OPENING, name).because(error))
-        }
-        None => context.get_stream(name).await.map_err(|error| {
-            let is_absent = matches!(
-                error.kind(),
-                context::GetStreamErrorKind::JetStream(ref cause)
-                    if cause.error_code() == async_nats::jetstream::ErrorCode::STREAM_NOT_FOUND
-            );
-            match is_absent {
-                true => unfit(
-                    name,
-                    "NATS has no such stream; write its right name, or `create_stream = true`"
-                        .to_owned(),
-                ),
-                false => Error::new(Kind::Unavailable, OPENING, name).because(error),
-            }
-        }),
-    };
-    let stream = opened?;
-    if stream.cached_info().config.storage == StorageType::Memory {
-        let stream = name;
-        tracing::warn!(
-            stream,
-            "the stream is kept in memory: a restart of NATS clears every cache"
-        );
-    }
-    Ok(stream)
-}
-
-const OPENING: &str = "opening the stream of changes";
-
-/// Whether the stream takes the events.
-fn takes(stream: &Stream, events: &Events) -> Result<(), Error> {
-    let wanted = format!("{}.>", events.prefix);
-    let subjects = &stream.cached_info().config.subjects;
-    let covers = |subject: &String| {
-        subject == ">" || *subject == wanted || {
-            let prefix = subject.strip_suffix('>');
-            prefix.is_some_and(|prefix| wanted.starts_with(prefix))
-        }
-    };
-    match subjects.iter().any(covers) {
-        true => Ok(()),
-        false => Err(unfit(
-            &events.stream,
-            format!("the stream does not take {wanted}; add it to the stream's subjects"),
-        )),
-    }
-}
-
 /// The place of the last event under the prefix.
 async fn last_place(stream: &Stream, events: &Events) -> Result<Stored, Error> {
     let subject = format!("{}.>", events.prefix);
@@ -196,8 +123,4 @@ async fn last_place(stream: &Stream, events: &Events) -> Result<Stored, Error> {
             ),
         )),
     }
-}
-
-fn unfit(stream: &str, hint: String) -> Error {
-    Error::new(Kind::Mismatch, OPENING, stream).hint(hint)
 }

@@ -15,6 +15,7 @@
 //! | when the database may forget its log | [`confirm`] |
 //! | the slot and the publication | [`slot`], [`session`] |
 //! | the file and the series | [`settings`], [`series`] |
+//! | what a table holds, where there is no replication | [`outbox`] |
 //! | how it all runs | [`run`], [`app`] |
 //!
 //! Nothing is kept but in the stream itself: its last event says how far the capture
@@ -23,7 +24,9 @@
 pub mod app;
 pub mod confirm;
 pub mod event;
+pub mod face;
 pub mod journal;
+pub mod outbox;
 pub mod pgoutput;
 pub mod place;
 pub mod reader;
@@ -34,3 +37,4 @@ pub mod session;
 pub mod settings;
 pub mod slot;
 pub mod snapshot;
+pub mod stream;

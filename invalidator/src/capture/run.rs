@@ -2,6 +2,7 @@
 
 use crate::capture::confirm::Confirm;
 use crate::capture::event;
+use crate::capture::face::NotReady;
 use crate::capture::journal::Journal;
 use crate::capture::place::{Origin, Place};
 use crate::capture::reader::{BEAT_PREFIX, Batch, Outgoing, Reader};
@@ -14,7 +15,6 @@ use crate::capture::snapshot::Snapshot;
 use crate::source::Link;
 use cache_core::clock::Clock;
 use cache_core::{Error, Kind};
-use parking_lot::RwLock;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -24,9 +24,6 @@ use tokio_util::sync::CancellationToken;
 const PAUSE: Duration = Duration::from_secs(1);
 /// The pauses between two looks at what readers see.
 const LOOKS: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
-
-/// Why the capture is not ready; nothing if it is.
-pub type NotReady = Arc<RwLock<Option<String>>>;
 
 /// What a capture works with.
 #[derive(Clone, Debug)]

@@ -104,7 +104,7 @@ pub enum Table {
 pub fn settings(file: &str, text: &str, overrides: &[Override]) -> Result<Settings, Report> {
     reader::read_with(file, text, overrides, |file| {
         let database = file.section("postgres", database);
-        let events = file.section("events", events);
+        let events = file.section("events", |section| events(section, "cdc"));
         let admin = file.section("admin", |admin| {
             let usual = SocketAddr::from(([127, 0, 0, 1], 9466));
             Some(admin.opt_parsed("address", address).unwrap_or(usual))
@@ -146,7 +146,8 @@ fn database(section: &mut Section<'_>) -> Option<Database> {
     })
 }
 
-fn events(section: &mut Section<'_>) -> Option<Events> {
+/// Reads where events go; `usual` is the prefix by default.
+pub(super) fn events(section: &mut Section<'_>, usual: &str) -> Option<Events> {
     let url = section.parsed("url", nats_url);
     let stream = section.parsed("stream", stream_name);
     let prefix = section.opt_parsed("prefix", prefix);
@@ -155,7 +156,7 @@ fn events(section: &mut Section<'_>) -> Option<Events> {
     Some(Events {
         url: url?,
         stream: stream?,
-        prefix: prefix.unwrap_or_else(|| "cdc".to_owned()),
+        prefix: prefix.unwrap_or_else(|| usual.to_owned()),
         create: create.then_some(keep),
     })
 }
@@ -178,7 +179,11 @@ fn publication_name(text: &str) -> Result<String, String> {
     }
 }
 
-fn table(text: &str) -> Result<Table, String> {
+/// Reads the name of a table, or `*`.
+///
+/// # Errors
+/// When it is neither.
+pub fn table(text: &str) -> Result<Table, String> {
     if text == "*" {
         return Ok(Table::All);
     }
@@ -200,5 +205,16 @@ fn prefix(text: &str) -> Result<String, String> {
     match text.len() <= 64 && text.split('.').all(token) {
         true => Ok(text.to_owned()),
         false => Err(format!("`{text}` begins no subject; write one like cdc")),
+    }
+}
+
+impl Table {
+    /// Its name, for SQL.
+    pub fn quoted(&self) -> String {
+        let part = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        match self {
+            Self::All => "*".to_owned(),
+            Self::Named { schema, table } => format!("{}.{}", part(schema), part(table)),
+        }
     }
 }

@@ -84,8 +84,11 @@ pub async fn look(session: &mut Session, database: &Database) -> Result<Option<S
             format!("the slot {name} is not one of pgoutput in this database; choose another"),
         ));
     }
+    let is_taken = is_true(row.get(1));
     let retained = row.get(3).and_then(|cell| cell.as_deref()?.parse().ok());
-    let (Some(confirmed), false) = (place(row.get(2)), is_true(row.get(4))) else {
+    // Whoever makes a slot has taken it, and it has no place yet.
+    let confirmed = place(row.get(2)).or(is_taken.then_some(0));
+    let (Some(confirmed), false) = (confirmed, is_true(row.get(4))) else {
         return Err(unfit(
             database,
             format!(
@@ -96,7 +99,7 @@ pub async fn look(session: &mut Session, database: &Database) -> Result<Option<S
     };
     Ok(Some(Slot {
         is_new: false,
-        is_taken: is_true(row.get(1)),
+        is_taken,
         confirmed,
         retained: retained.unwrap_or(0),
     }))
@@ -160,7 +163,7 @@ async fn publication(session: &mut Session, database: &Database) -> Result<(), E
             database,
             format!(
                 "the publication lacks a table; run ALTER PUBLICATION \"{name}\" ADD TABLE {}",
-                quoted(table)
+                table.quoted()
             ),
         )),
     }
@@ -168,7 +171,7 @@ async fn publication(session: &mut Session, database: &Database) -> Result<(), E
 
 /// The statement that makes the publication.
 fn create(database: &Database) -> String {
-    let tables: Vec<_> = database.tables.iter().map(quoted).collect();
+    let tables: Vec<_> = database.tables.iter().map(Table::quoted).collect();
     let tables = match database.tables.as_slice() {
         [] | [Table::All] => "ALL TABLES".to_owned(),
         _ => format!("TABLE {}", tables.join(", ")),
@@ -177,14 +180,6 @@ fn create(database: &Database) -> String {
         "CREATE PUBLICATION \"{}\" FOR {tables} WITH (publish_via_partition_root = true)",
         database.publication
     )
-}
-
-fn quoted(table: &Table) -> String {
-    let part = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    match table {
-        Table::All => "*".to_owned(),
-        Table::Named { schema, table } => format!("{}.{}", part(schema), part(table)),
-    }
 }
 
 fn first(rows: &[crate::capture::session::Row]) -> Option<&str> {

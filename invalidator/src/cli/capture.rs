@@ -1,8 +1,9 @@
 //! `invalidator capture`.
 
 use crate::capture::app;
-use crate::capture::settings::settings;
-use crate::cli::exit::read;
+use crate::capture::outbox::{self, sql::sql};
+use crate::capture::settings::{Table, settings, table};
+use crate::cli::exit::{read, say};
 use crate::cli::life::live;
 use cache_core::config::overrides::{Given, Override};
 use cache_core::ops::exit::Exit;
@@ -19,17 +20,35 @@ pub struct Args {
 #[derive(Clone, Debug, Subcommand)]
 enum Source {
     /// Write the changes of a PostgreSQL database into the stream
-    Postgres(Postgres),
+    Postgres(Files),
+    /// Write what a table holds into the stream, where there is no replication
+    Outbox(Files),
+    /// Print the statements that make such a table, and triggers that fill it
+    OutboxSql(Tables),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct Tables {
+    /// Tables whose changes a trigger tells, as public.users
+    #[arg(value_name = "TABLE", value_parser = named)]
+    tables: Vec<Table>,
+}
+
+fn named(text: &str) -> Result<Table, String> {
+    match table(text)? {
+        Table::All => Err("name each table: a trigger is of one".to_owned()),
+        named => Ok(named),
+    }
 }
 
 /// An address with a password belongs into the environment: everybody on the machine can
 /// read arguments.
 #[derive(Clone, Debug, clap::Args)]
-struct Postgres {
+struct Files {
     /// The file of the capture
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// In place of `url` in [postgres]
+    /// In place of `url` in [postgres] or [outbox]
     #[arg(
         long,
         value_name = "URL",
@@ -49,27 +68,46 @@ struct Postgres {
 
 /// Captures until it is asked to end.
 pub async fn run(args: Args) -> Exit {
-    let Source::Postgres(args) = args.source;
-    let url = |table, url: Option<String>| {
-        let value = Given::Text(url?);
-        Some(Override {
-            table,
-            key: "url",
-            value,
-        })
-    };
-    let given = [
-        url("postgres", args.postgres_url),
-        url("events", args.events_url),
-    ];
-    let given: Vec<_> = given.into_iter().flatten().collect();
-    match read(&args.config, |name, text| settings(name, text, &given)) {
-        Ok(settings) => {
-            live(settings.admin, |admin, stop| {
-                app::live(settings, admin, stop)
-            })
-            .await
+    match args.source {
+        Source::Postgres(files) => {
+            let given = files.given("postgres");
+            match read(&files.config, |name, text| settings(name, text, &given)) {
+                Ok(file) => live(file.admin, |admin, stop| app::live(file, admin, stop)).await,
+                Err(_) => Exit::Usage,
+            }
         }
-        Err(_) => Exit::Usage,
+        Source::Outbox(files) => {
+            let given = files.given("outbox");
+            let parse = |name: &str, text: &str| outbox::settings::settings(name, text, &given);
+            match read(&files.config, parse) {
+                Ok(file) => {
+                    live(file.admin, |admin, stop| {
+                        outbox::app::live(file, admin, stop)
+                    })
+                    .await
+                }
+                Err(_) => Exit::Usage,
+            }
+        }
+        Source::OutboxSql(tables) => say(&sql(&tables.tables)),
+    }
+}
+
+impl Files {
+    /// What stands in place of what the file says.
+    fn given(&self, database: &'static str) -> Vec<Override> {
+        let url = |table, url: &Option<String>| {
+            let value = Given::Text(url.clone()?);
+            Some(Override {
+                table,
+                key: "url",
+                value,
+            })
+        };
+        let given = [
+            url(database, &self.postgres_url),
+            url("events", &self.events_url),
+        ];
+        given.into_iter().flatten().collect()
     }
 }

@@ -1,6 +1,7 @@
 //! One Postgres and one NATS, with captures between them in this process.
 
 use crate::world::until;
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::{self, Context};
 use cache_core::Error;
 use cache_core::testkit::servers::nats::NatsServer;
@@ -80,18 +81,24 @@ impl Database {
     /// Starts a capture with these settings of the database.
     pub(crate) async fn capture(&self, of_database: &str) -> Capturing {
         let text = format!(
-            "[postgres]\nurl = 'postgres://postgres@127.0.0.1:{}/postgres'\n{of_database}\
+            "[postgres]\nurl = '{}'\n{of_database}\
              [events]\nurl = '{}'\nstream = 'CDC'\ncreate_stream = true\n",
-            self.postgres.port(),
+            self.url(),
             self.nats,
         );
         let settings = settings("capture.toml", &text, &[]).expect("a good file");
-        let admin = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-        let stop = CancellationToken::new();
-        Capturing {
-            task: tokio::spawn(app::live(settings, admin.expect("a port"), stop.clone())),
-            stop,
-        }
+        Capturing::start(|admin, stop| app::live(settings, admin, stop)).await
+    }
+
+    /// Its address.
+    pub(crate) fn url(&self) -> String {
+        let port = self.postgres.port();
+        format!("postgres://postgres@127.0.0.1:{port}/postgres")
+    }
+
+    /// The address of the NATS.
+    pub(crate) fn nats(&self) -> &str {
+        &self.nats
     }
 
     pub(crate) async fn jetstream(&self) -> Context {
@@ -101,13 +108,8 @@ impl Database {
 
     /// All events but heartbeats, oldest first; none if there is no stream yet.
     pub(crate) async fn events(&self) -> Vec<Event> {
-        let Ok(stream) = self.jetstream().await.get_stream("CDC").await else {
-            return Vec::new();
-        };
-        let state = &stream.cached_info().state;
         let mut events = Vec::new();
-        for sequence in state.first_sequence.max(1)..=state.last_sequence {
-            let message = stream.get_raw_message(sequence).await.expect("no gap");
+        for message in self.messages().await {
             let place = message.headers.get(PLACE).expect("its place").as_str();
             events.push(Event {
                 subject: message.subject.to_string(),
@@ -121,6 +123,24 @@ impl Database {
         );
         events.retain(|event| event.subject != "cdc.beat");
         events
+    }
+
+    /// What all events say, oldest first.
+    pub(crate) async fn payloads(&self) -> Vec<Vec<u8>> {
+        let messages = self.messages().await.into_iter();
+        messages.map(|message| message.payload.to_vec()).collect()
+    }
+
+    async fn messages(&self) -> Vec<StreamMessage> {
+        let Ok(stream) = self.jetstream().await.get_stream("CDC").await else {
+            return Vec::new();
+        };
+        let state = &stream.cached_info().state;
+        let mut messages = Vec::new();
+        for sequence in state.first_sequence.max(1)..=state.last_sequence {
+            messages.push(stream.get_raw_message(sequence).await.expect("no gap"));
+        }
+        messages
     }
 
     /// Commits a marker, waits until the stream has it, and returns what came before it.
@@ -146,7 +166,9 @@ impl Database {
 
     /// Waits until a capture reads from the slot, or none does.
     pub(crate) async fn until_taken(&self, is_taken: bool) {
-        let sql = "SELECT count(*)::text FROM pg_replication_slots WHERE active";
+        // A slot is active while it is made, too.
+        let sql = "SELECT count(*)::text FROM pg_replication_slots JOIN pg_stat_replication \
+            ON pid = active_pid AND state IN ('catchup', 'streaming')";
         until("the slot is taken or free", async || {
             (self.ask(sql).await == "1") == is_taken
         })
@@ -161,6 +183,19 @@ impl Event {
 }
 
 impl Capturing {
+    /// Starts what `live` makes of an admin listener.
+    pub(crate) async fn start<L>(live: impl FnOnce(TcpListener, CancellationToken) -> L) -> Self
+    where
+        L: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        let admin = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let stop = CancellationToken::new();
+        Self {
+            task: tokio::spawn(live(admin.expect("a port"), stop.clone())),
+            stop,
+        }
+    }
+
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.task.await.expect("no panic").expect("no error");

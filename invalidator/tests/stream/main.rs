@@ -9,4 +9,5 @@ mod database;
 mod inspect;
 mod letters;
 mod outage;
+mod outbox;
 mod world;

@@ -134,7 +134,9 @@ async fn no_committed_change_is_missed_out_of_order_or_told_twice() {
 
 async fn until_begun(client: &Client) {
     let taken = async || {
-        let sql = "SELECT count(*) FROM pg_replication_slots WHERE active";
+        // A slot is active while it is made, too.
+        let sql = "SELECT count(*) FROM pg_replication_slots JOIN pg_stat_replication \
+            ON pid = active_pid AND state IN ('catchup', 'streaming')";
         let row = client.query_one(sql, &[]).await.expect("Postgres is up");
         row.get::<_, i64>(0) == 1
     };
