@@ -27,6 +27,7 @@
 #![deny(missing_docs)]
 
 pub mod app;
+pub mod at;
 pub mod batch;
 pub mod capture;
 pub mod catalog;

@@ -152,7 +152,7 @@ fn image<'r>(
         let value = match datum {
             Datum::Null => Value::Null,
             Datum::Text(text) if text.len() <= largest => text_of(column, text)?,
-            Datum::Text(_) | Datum::Unchanged => return None,
+            Datum::Text(_) | Datum::Unchanged | Datum::Unknown => return None,
         };
         Some((column.name.to_string(), value))
     });

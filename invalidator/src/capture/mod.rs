@@ -15,17 +15,20 @@
 //! | when the database may forget its log | [`confirm`] |
 //! | the slot and the publication | [`slot`], [`session`] |
 //! | the file and the series | [`settings`], [`series`] |
+//! | the same of a MariaDB | [`mariadb`] |
 //! | what a table holds, where there is no replication | [`outbox`] |
 //! | how it all runs | [`run`], [`app`] |
 //!
 //! Nothing is kept but in the stream itself: its last event says how far the capture
 //! came. So there is no second place that could say something else after a crash.
 
+pub mod again;
 pub mod app;
 pub mod confirm;
 pub mod event;
 pub mod face;
 pub mod journal;
+pub mod mariadb;
 pub mod outbox;
 pub mod pgoutput;
 pub mod place;

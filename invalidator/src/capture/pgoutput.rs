@@ -74,6 +74,8 @@ pub enum Datum {
     Null,
     /// A large value that did not change, and is not sent.
     Unchanged,
+    /// A value that no text stands for.
+    Unknown,
     /// A value, as text.
     Text(Bytes),
 }

@@ -1,5 +1,6 @@
 //! The life of a capture: session after session, each from where the stream ends.
 
+use crate::capture::again::again;
 use crate::capture::confirm::Confirm;
 use crate::capture::event;
 use crate::capture::face::NotReady;
@@ -17,11 +18,9 @@ use cache_core::clock::Clock;
 use cache_core::{Error, Kind};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// The pause between two sessions, and between two looks of an instance that stands by.
-const PAUSE: Duration = Duration::from_secs(1);
 /// The pauses between two looks at what readers see.
 const LOOKS: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
 
@@ -40,13 +39,6 @@ pub struct Capture {
     pub not_ready: NotReady,
 }
 
-/// How a session ended, if nothing failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ended {
-    /// Another instance reads from the slot.
-    Taken,
-}
-
 impl Capture {
     /// Runs until `stop`. It needs no drain: what is not stored comes again.
     ///
@@ -54,40 +46,20 @@ impl Capture {
     /// [`Kind::Mismatch`] when the database or the stream is not set up for it. Anything
     /// else is waited for.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        loop {
-            let ended = tokio::select! {
-                ended = self.session() => ended,
-                () = stop.cancelled() => return Ok(()),
-            };
-            self.series.active(false);
-            match ended {
-                Ok(Ended::Taken) => {
-                    tracing::debug!("another instance reads from the slot");
-                    *self.not_ready.write() = None;
-                }
-                Err(error) if matches!(error.kind(), Kind::Invalid | Kind::Mismatch) => {
-                    return Err(error);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the capture begins anew");
-                    *self.not_ready.write() = Some(error.to_string());
-                }
-            }
-            if timeout(PAUSE, stop.cancelled()).await.is_ok() {
-                return Ok(());
-            }
-        }
+        let over = |_| self.series.active(false);
+        again(&stop, &self.not_ready, || self.session(), over).await
     }
 
     /// Reads the log until something fails.
-    async fn session(&self) -> Result<Ended, Error> {
+    async fn session(&self) -> Result<(), Error> {
         let Settings {
             database, events, ..
         } = &self.settings;
         let mut session = Session::connect(database).await?;
         let slot = slot::ready(&mut session, database).await?;
         if slot.is_taken {
-            return Ok(Ended::Taken);
+            tracing::debug!("another instance reads from the slot");
+            return Ok(());
         }
         // After the slot was found free: whoever had it may have written until then.
         let (mut journal, stored) = Journal::open(&self.link, events).await?;

@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! [postgres]
-//! url = "postgres://capture@db.example:5432/shop"   # and more, see [`crate::postgres`]
+//! url = "postgres://capture@db.example:5432/shop"   # and more, see [`crate::at`]
 //! slot = "cacheaside"
 //! publication = "cacheaside"
 //! create = false               # make what is missing of the two; nothing is altered
@@ -22,8 +22,8 @@
 //! address = "127.0.0.1:9466"   # /live /ready /metrics
 //! ```
 
+use crate::at::{At, POSTGRES};
 use crate::config::{address, nats_url, stream_name};
-use crate::postgres::At;
 use cache_core::config::overrides::Override;
 use cache_core::config::reader::{self, Section};
 use cache_core::config::report::Report;
@@ -118,7 +118,7 @@ pub fn settings(file: &str, text: &str, overrides: &[Override]) -> Result<Settin
 }
 
 fn database(section: &mut Section<'_>) -> Option<Database> {
-    let at = At::parse(section);
+    let at = At::parse(section, &POSTGRES);
     let slot = section.opt_parsed("slot", slot_name);
     let publication = section.opt_parsed("publication", publication_name);
     let create = section.bool_or("create", false);

@@ -1,6 +1,7 @@
 //! `invalidator capture`.
 
 use crate::capture::app;
+use crate::capture::mariadb;
 use crate::capture::outbox::{self, sql::sql};
 use crate::capture::settings::{Table, settings, table};
 use crate::cli::exit::{read, say};
@@ -21,6 +22,8 @@ pub struct Args {
 enum Source {
     /// Write the changes of a PostgreSQL database into the stream
     Postgres(Files),
+    /// Write the changes of a MariaDB into the stream
+    Mariadb(Files),
     /// Write what a table holds into the stream, where there is no replication
     Outbox(Files),
     /// Print the statements that make such a table, and triggers that fill it
@@ -48,14 +51,14 @@ struct Files {
     /// The file of the capture
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// In place of `url` in [postgres] or [outbox]
+    /// In place of `url` of the database
     #[arg(
         long,
         value_name = "URL",
-        env = "CAPTURE_POSTGRES_URL",
+        env = "CAPTURE_DATABASE_URL",
         hide_env_values = true
     )]
-    postgres_url: Option<String>,
+    database_url: Option<String>,
     /// In place of `url` in [events]
     #[arg(
         long,
@@ -73,6 +76,19 @@ pub async fn run(args: Args) -> Exit {
             let given = files.given("postgres");
             match read(&files.config, |name, text| settings(name, text, &given)) {
                 Ok(file) => live(file.admin, |admin, stop| app::live(file, admin, stop)).await,
+                Err(_) => Exit::Usage,
+            }
+        }
+        Source::Mariadb(files) => {
+            let given = files.given("mariadb");
+            let parse = |name: &str, text: &str| mariadb::settings::settings(name, text, &given);
+            match read(&files.config, parse) {
+                Ok(file) => {
+                    live(file.admin, |admin, stop| {
+                        mariadb::app::live(file, admin, stop)
+                    })
+                    .await
+                }
                 Err(_) => Exit::Usage,
             }
         }
@@ -105,7 +121,7 @@ impl Files {
             })
         };
         let given = [
-            url(database, &self.postgres_url),
+            url(database, &self.database_url),
             url("events", &self.events_url),
         ];
         given.into_iter().flatten().collect()

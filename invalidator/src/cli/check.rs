@@ -1,11 +1,12 @@
 //! `invalidator check`.
 
+use crate::at::{POSTGRES, address};
 use crate::catalog::judge::judge;
 use crate::catalog::read::tables;
 use crate::catalog::report::{problems, report};
 use crate::cli::exit::{complain, read, say};
 use crate::config;
-use crate::postgres;
+use crate::postgres::connect;
 use crate::rules::Rules;
 use cache_core::Error;
 use cache_core::ops::exit::Exit;
@@ -59,14 +60,14 @@ pub async fn run(args: &Args) -> Exit {
 
 /// Compares the rules with the catalog of a database.
 async fn compare(args: &Args, rules: &Rules, url: &str) -> Exit {
-    let at = match postgres::address(url) {
+    let at = match address(url, &POSTGRES) {
         Ok(at) => at,
         Err(wrong) => {
             complain(&format_args!("--db: {wrong}"));
             return Exit::Usage;
         }
     };
-    let asked: Result<_, Error> = async { tables(&at.connect().await?).await }.await;
+    let asked: Result<_, Error> = async { tables(&connect(&at).await?).await }.await;
     let found = match asked {
         Ok(tables) => judge(rules, &tables),
         Err(error) => {

@@ -4,7 +4,7 @@
 //!
 //! ```toml
 //! [outbox]
-//! url = "postgres://app@db.example:5432/shop"   # and more, see [`crate::postgres`]
+//! url = "postgres://app@db.example:5432/shop"   # and more, see [`crate::at`]
 //! table = "public.cacheaside_outbox"            # as `invalidator capture outbox-sql` makes it
 //! batch = 500                                   # rows that are carried together
 //! poll = "100ms"                                # the pause when there was no more

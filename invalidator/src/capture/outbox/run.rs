@@ -1,10 +1,12 @@
 //! Takes rows, stores their events, deletes the rows.
 
+use crate::capture::again::again;
 use crate::capture::event::{EVENT_BYTES_MAX, lost, message};
 use crate::capture::face::NotReady;
 use crate::capture::outbox::series::Series;
 use crate::capture::outbox::settings::Settings;
 use crate::capture::stream;
+use crate::postgres;
 use crate::source::Link;
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
@@ -13,12 +15,10 @@ use cache_core::{Error, Kind};
 use futures_util::future::try_join_all;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::{Client, Transaction};
 use tokio_util::sync::CancellationToken;
 
-/// The pause after a failure.
-const PAUSE: Duration = Duration::from_secs(1);
 /// How long a batch may take.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(30);
 const CARRYING: &str = "carrying events out of the outbox";
@@ -53,43 +53,24 @@ impl Relay {
     /// [`Kind::Mismatch`] when the stream is not set up for it. Anything else is waited
     /// for.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        loop {
-            let error = tokio::select! {
-                error = self.session() => error,
-                () = stop.cancelled() => return Ok(()),
-            };
-            if matches!(error.kind(), Kind::Invalid | Kind::Mismatch) {
-                return Err(error);
-            }
-            tracing::warn!(%error, "the outbox is carried anew");
-            self.series.failed();
-            *self.not_ready.write() = Some(error.to_string());
-            if timeout(PAUSE, stop.cancelled()).await.is_ok() {
-                return Ok(());
-            }
-        }
+        let over = |has_failed| match has_failed {
+            true => self.series.failed(),
+            false => {}
+        };
+        again(&stop, &self.not_ready, || self.session(), over).await
     }
 
     /// Carries rows until something fails.
-    async fn session(&self) -> Error {
-        let began = async {
-            stream::open(&self.link, &self.settings.events).await?;
-            self.settings.outbox.at.connect().await
-        };
-        let mut client = match began.await {
-            Ok(client) => client,
-            Err(error) => return error,
-        };
+    async fn session(&self) -> Result<(), Error> {
+        stream::open(&self.link, &self.settings.events).await?;
+        let mut client = postgres::connect(&self.settings.outbox.at).await?;
         loop {
             let carried = timeout(BATCH_TIMEOUT, self.batch(&mut client)).await;
             let late = || Err(self.failed("it took too long"));
-            match carried.unwrap_or_else(|_| late()) {
-                Err(error) => return error,
-                Ok(count) if count < self.settings.outbox.batch as usize => {
-                    *self.not_ready.write() = None;
-                    tokio::time::sleep(self.settings.outbox.poll).await;
-                }
-                Ok(_) => *self.not_ready.write() = None,
+            let count = carried.unwrap_or_else(|_| late())?;
+            *self.not_ready.write() = None;
+            if count < self.settings.outbox.batch as usize {
+                sleep(self.settings.outbox.poll).await;
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The file of an outbox.
 
+use crate::at::{At, POSTGRES};
 use crate::capture::settings::{Events, Table, events, table};
 use crate::config::address;
-use crate::postgres::At;
 use cache_core::config::overrides::Override;
 use cache_core::config::reader::{self, Section};
 use cache_core::config::report::Report;
@@ -55,7 +55,7 @@ pub fn settings(file: &str, text: &str, overrides: &[Override]) -> Result<Settin
 }
 
 fn outbox(section: &mut Section<'_>) -> Option<Outbox> {
-    let at = At::parse(section);
+    let at = At::parse(section, &POSTGRES);
     let named = section.opt_parsed("table", |text| match table(text)? {
         Table::All => Err("an outbox is one table".to_owned()),
         named => Ok(named.quoted()),
