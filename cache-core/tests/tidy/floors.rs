@@ -141,6 +141,7 @@ const CACHE_CORE: Floors = Floors {
         ("testkit/servers/mod.rs", 91),
         ("testkit/servers/port.rs", 92),
         ("testkit/servers/process.rs", 92),
+        ("testkit/servers/account.rs", 92),
         ("testkit/servers/node.rs", 93),
         ("testkit/servers/topology.rs", 94),
         ("testkit/servers/", 95),

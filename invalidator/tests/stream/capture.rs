@@ -1,28 +1,13 @@
 //! The changes of a real Postgres, in the stream.
 
-use crate::database::{Database, Event, TABLES};
+use crate::database::{self, Database, Event, TABLES};
 use cache_core::Kind;
-use cache_core::config::reader;
-use cache_core::wire::invalidation::Target;
-use invalidator::decide::decide;
-use invalidator::rules::Rules;
 
 const USERS: &str = "CREATE TABLE users (id bigint PRIMARY KEY, email text, bio text)";
 
-/// What rules make of events: keys, tags as `#tag`, and `!` for a dead letter.
 fn targets(rules: &str, events: &[Event]) -> Vec<String> {
-    let rules = reader::read("rules.toml", rules, Rules::parse).expect("good rules");
-    let all = events.iter().flat_map(|event| {
-        let decision = decide(&event.payload, &rules);
-        let letter = decision.letter.map(|_| "!".to_owned());
-        let targets = decision.targets.into_iter().map(|target| match target {
-            Target::Key { key, .. } => String::from_utf8(key.to_vec()).expect("a text"),
-            Target::Tag { tag, .. } => format!("#{}", tag.as_str()),
-            Target::Bucket(bucket) => panic!("{bucket:?}"),
-        });
-        targets.chain(letter).collect::<Vec<_>>()
-    });
-    all.collect()
+    let payloads = events.iter().map(|event| event.payload.as_slice());
+    database::targets(rules, payloads)
 }
 
 /// Without the first, which says that the slot is new.

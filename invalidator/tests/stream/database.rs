@@ -4,12 +4,16 @@ use crate::world::until;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::{self, Context};
 use cache_core::Error;
+use cache_core::config::reader;
 use cache_core::testkit::servers::nats::NatsServer;
 use cache_core::testkit::servers::postgres::PostgresServer;
+use cache_core::wire::invalidation::Target;
 use invalidator::capture::app;
 use invalidator::capture::journal::PLACE;
 use invalidator::capture::place::Place;
 use invalidator::capture::settings::settings;
+use invalidator::decide::decide;
+use invalidator::rules::Rules;
 use serde_json::Value;
 use std::net::Ipv4Addr;
 use tokio::net::TcpListener;
@@ -213,4 +217,20 @@ pub(crate) async fn connect(postgres: &PostgresServer) -> Client {
     let (client, connection) = connected.expect("Postgres is up");
     tokio::spawn(connection);
     client
+}
+
+/// What rules make of events: keys, tags as `#tag`, and `!` for a dead letter.
+pub(crate) fn targets<'e>(rules: &str, payloads: impl Iterator<Item = &'e [u8]>) -> Vec<String> {
+    let rules = reader::read("rules.toml", rules, Rules::parse).expect("good rules");
+    let all = payloads.flat_map(|payload| {
+        let decision = decide(payload, &rules);
+        let letter = decision.letter.map(|_| "!".to_owned());
+        let targets = decision.targets.into_iter().map(|target| match target {
+            Target::Key { key, .. } => String::from_utf8(key.to_vec()).expect("a text"),
+            Target::Tag { tag, .. } => format!("#{}", tag.as_str()),
+            Target::Bucket(bucket) => panic!("{bucket:?}"),
+        });
+        targets.chain(letter).collect::<Vec<_>>()
+    });
+    all.collect()
 }

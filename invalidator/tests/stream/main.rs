@@ -8,6 +8,7 @@ mod continuity;
 mod database;
 mod inspect;
 mod letters;
+mod mariadb;
 mod outage;
 mod outbox;
 mod world;

@@ -9,6 +9,7 @@
 //! | [`sentinel`] | a master, a replica and three sentinels | redis-server |
 //! | [`nats`] | NATS with JetStream | nats-server |
 //! | [`postgres`] | PostgreSQL with logical decoding | postgresql |
+//! | [`mariadb`] | MariaDB with a binary log | mariadb-server |
 //!
 //! Tests in many processes may start servers at once: a port is reserved
 //! across processes for as long as its server lives, so a killed server finds
@@ -22,7 +23,9 @@ use std::time::Duration;
 
 use crate::testkit::until::TimedOut;
 
+mod account;
 pub mod cluster;
+pub mod mariadb;
 pub mod nats;
 mod node;
 mod port;
@@ -173,6 +176,7 @@ fn package(binary: &str) -> &'static str {
         "nats-server" => "nats-server",
         "redis-cli" => "redis-tools",
         "initdb" | "postgres" => "postgresql",
+        "mariadbd" | "mariadb-install-db" => "mariadb-server",
         _ => "redis-server",
     }
 }

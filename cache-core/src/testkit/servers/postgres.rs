@@ -1,12 +1,12 @@
 //! A PostgreSQL server whose changes can be read by logical decoding, and a hot
 //! standby that follows it.
 
-use std::os::unix::fs::chown;
 use std::path::Path;
 
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use super::account::{Account, give, run, unprivileged};
 use super::port::Port;
 use super::process::Process;
 use super::{ServerError, binary, with_retry};
@@ -34,7 +34,7 @@ impl PostgresServer {
         with_retry(|| async {
             let folder =
                 TempDir::new().map_err(ServerError::io("making a folder for PostgreSQL"))?;
-            let user = unprivileged_user().await?;
+            let user = unprivileged("postgres").await?;
             give(folder.path(), user)?;
             let data = folder.path().join("data");
             init(&data, user).await?;
@@ -53,7 +53,7 @@ impl PostgresServer {
         with_retry(|| async {
             let folder =
                 TempDir::new().map_err(ServerError::io("making a folder for a standby"))?;
-            let user = unprivileged_user().await?;
+            let user = unprivileged("postgres").await?;
             give(folder.path(), user)?;
             let data = folder.path().join("data");
             let from = format!("{} application_name={STANDBY}", self.connect_string());
@@ -67,11 +67,7 @@ impl PostgresServer {
         .await
     }
 
-    async fn run(
-        folder: TempDir,
-        data: &Path,
-        user: Option<(u32, u32)>,
-    ) -> Result<Self, ServerError> {
+    async fn run(folder: TempDir, data: &Path, user: Account) -> Result<Self, ServerError> {
         let port = Port::reserve()?;
         let process = process(folder.path(), data, user, port.number())?;
         port.free();
@@ -96,12 +92,7 @@ impl PostgresServer {
     }
 }
 
-fn process(
-    folder: &Path,
-    data: &Path,
-    user: Option<(u32, u32)>,
-    port: u16,
-) -> Result<Process, ServerError> {
+fn process(folder: &Path, data: &Path, user: Account, port: u16) -> Result<Process, ServerError> {
     let name = format!("postgres on port {port}");
     let mut process = Process::new(name, binary("postgres")?, folder.join("log"))
         .args(["-D".as_ref(), data.as_os_str()])
@@ -137,68 +128,11 @@ fn is_ready(data: &Path) -> bool {
     })
 }
 
-async fn init(data: &Path, user: Option<(u32, u32)>) -> Result<(), ServerError> {
+async fn init(data: &Path, user: Account) -> Result<(), ServerError> {
     let mut command = Command::new(binary("initdb")?);
     command
         .args(["-U", "postgres", "-A", "trust", "-E", "UTF8"])
         .args(["--locale=C", "--no-sync", "-D"])
         .arg(data);
     run(command, user).await
-}
-
-/// Hands a folder over to the user whom PostgreSQL runs as.
-fn give(folder: &Path, user: Option<(u32, u32)>) -> Result<(), ServerError> {
-    let Some((user, group)) = user else {
-        return Ok(());
-    };
-    let given = chown(folder, Some(user), Some(group));
-    given.map_err(ServerError::io("giving PostgreSQL its folder"))
-}
-
-/// Runs one of PostgreSQL's own tools to its end.
-async fn run(mut command: Command, user: Option<(u32, u32)>) -> Result<(), ServerError> {
-    if let Some((user, group)) = user {
-        command.uid(user).gid(group);
-    }
-    let tool = command
-        .as_std()
-        .get_program()
-        .to_string_lossy()
-        .into_owned();
-    let done = command
-        .output()
-        .await
-        .map_err(ServerError::io(format!("running {tool}")))?;
-    if done.status.success() {
-        return Ok(());
-    }
-    Err(ServerError::NotUp {
-        server: tool,
-        why: format!("it ended with {}", done.status),
-        log: String::from_utf8_lossy(&done.stderr).into_owned(),
-    })
-}
-
-/// The ids of `postgres` and its group if this process is root.
-async fn unprivileged_user() -> Result<Option<(u32, u32)>, ServerError> {
-    if id(&["-u"]).await? != 0 {
-        return Ok(None);
-    }
-    let user = id(&["-u", "postgres"]).await?;
-    let group = id(&["-g", "postgres"]).await?;
-    Ok(Some((user, group)))
-}
-
-async fn id(args: &[&str]) -> Result<u32, ServerError> {
-    let doing = format!("running id {}", args.join(" "));
-    let done = Command::new("id")
-        .args(args)
-        .output()
-        .await
-        .map_err(ServerError::io(&*doing))?;
-    let number = String::from_utf8_lossy(&done.stdout).trim().parse();
-    number.map_err(|_| ServerError::NoSuch {
-        doing: "run PostgreSQL as (`id` does not know the user)",
-        subject: args.join(" "),
-    })
 }

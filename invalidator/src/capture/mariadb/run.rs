@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 const READING: &str = "reading the binary log";
 /// The most events that are stored together, but for those of one event of the log.
 const EVENTS_MAX: usize = 1_024;
+/// The place of the first event in each file.
+const FIRST: u64 = 4;
 /// The pauses between two looks at what readers see.
 const LOOKS: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
 
@@ -95,7 +97,7 @@ impl Capture {
             let at = Lsn(place.lsn);
             return Ok(Err(format!("the server has no log at {at} (file/place)")));
         };
-        let created = self.created(file, place.lsn).await?;
+        let created = self.created(file).await?;
         if self.origin(created) != *origin {
             return Ok(Err(format!("{file} is another file than it was")));
         }
@@ -119,7 +121,7 @@ impl Capture {
             let subject = self.settings.server.at.subject();
             Error::new(Kind::Unavailable, READING, subject).hint("its log has just gone on")
         })?;
-        let created = self.created(file, place.lsn).await?;
+        let created = self.created(file).await?;
         let lost = Outgoing {
             place,
             subject: format!("{}.lost", self.settings.events.prefix),
@@ -131,10 +133,11 @@ impl Capture {
         Ok((place, changes))
     }
 
-    /// When a file of the log was begun.
-    async fn created(&self, file: &str, place: u64) -> Result<u32, Error> {
+    /// When a file of the log was begun. Read from its beginning: in another file of that
+    /// name, the place that the stream has may be in the middle of something.
+    async fn created(&self, file: &str) -> Result<u32, Error> {
         let Settings { server, events, .. } = &self.settings;
-        let mut changes = changes(server, file, place).await?;
+        let mut changes = changes(server, file, FIRST).await?;
         let nothing = Place::default();
         let mut reader = Reader::new(&events.prefix, server, Default::default(), nothing);
         while reader.created() == 0 {

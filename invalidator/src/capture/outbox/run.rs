@@ -53,9 +53,10 @@ impl Relay {
     /// [`Kind::Mismatch`] when the stream is not set up for it. Anything else is waited
     /// for.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let over = |has_failed| match has_failed {
-            true => self.series.failed(),
-            false => {}
+        let over = |has_failed| {
+            if has_failed {
+                self.series.failed();
+            }
         };
         again(&stop, &self.not_ready, || self.session(), over).await
     }
