@@ -12,21 +12,55 @@ use std::fmt;
 pub struct Parsed {
     /// The format it was written in.
     pub format: Format,
-    /// What it says.
-    pub change: Change,
+    /// What it says: one change, or several where its format carries them together;
+    /// never none.
+    pub changes: Vec<Change>,
+    /// Where the source says that this happened.
+    pub place: Place,
+}
+
+/// Where the source says that a change happened: all that the event tells, and
+/// nothing where its format cannot tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Where its transaction's commit stands in the source's log; the order of these
+    /// is the order of commits. TiDB's timestamp of a commit counts as one.
+    pub commit_lsn: Option<u64>,
+    /// Its number within the transaction.
+    pub index: Option<u64>,
+    /// Where the change itself stands in the source's log. A transaction that began
+    /// to write later may commit earlier, so this orders the changes of one row, and
+    /// no more.
+    pub lsn: Option<u64>,
+    /// When the source committed, in microseconds since the epoch.
+    pub commit_us: Option<u64>,
 }
 
 /// The formats that are recognised, by their shape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     /// No content at all, as a log compaction's tombstone.
     Empty,
     /// This project's own.
     Native,
-    /// Debezium's envelope, with or without its schema.
+    /// Debezium's envelope, with or without its schema, or flattened.
     Debezium,
-    /// A native event inside a logical message of the database's log.
-    LogicalMessage,
+    /// Sequin's messages.
+    Sequin,
+    /// wal-listener's events.
+    WalListener,
+    /// The output of the plugin wal2json, in its version 1 or 2.
+    Wal2Json,
+    /// pgstream's events.
+    Pgstream,
+    /// Maxwell's rows.
+    Maxwell,
+    /// Canal's flat messages, which TiCDC writes as well.
+    Canal,
+    /// The messages of CockroachDB's changefeeds.
+    CockroachDb,
+    /// CloudEvents around any of these.
+    CloudEvents,
 }
 
 /// What an event says.
@@ -40,6 +74,8 @@ pub enum Change {
     Lost(String),
     /// Nothing that a cache could depend on; why.
     Nothing(&'static str),
+    /// One change that could not be read, among others that could.
+    Malformed(Malformed),
 }
 
 /// A change of one row, or of all rows of a table.
@@ -132,6 +168,58 @@ pub struct Malformed {
     pub table: Option<TableName>,
 }
 
+// === impl Parsed ===
+
+impl Parsed {
+    /// An event that says one thing.
+    pub fn one(format: Format, change: Change) -> Self {
+        Self {
+            format,
+            changes: vec![change],
+            place: Place::default(),
+        }
+    }
+
+    /// The same, at this place.
+    #[must_use]
+    pub fn at(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+}
+
+impl Place {
+    /// Whether the event tells nothing about its place.
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The place of two changes that come as one event: the higher in each order, and
+    /// nothing where one of them is not known.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        let higher = |a: Option<u64>, b: Option<u64>| Some(a?.max(b?));
+        Self {
+            commit_lsn: higher(self.commit_lsn, other.commit_lsn),
+            index: higher(self.index, other.index),
+            lsn: higher(self.lsn, other.lsn),
+            commit_us: higher(self.commit_us, other.commit_us),
+        }
+    }
+
+    /// What is known of it, by name.
+    pub fn parts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let parts = [
+            ("commit_lsn", self.commit_lsn),
+            ("index", self.index),
+            ("lsn", self.lsn),
+            ("commit_us", self.commit_us),
+        ];
+        parts
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
 // === impl Row ===
 
 impl Row {
@@ -214,13 +302,20 @@ impl Op {
 }
 
 impl Format {
-    /// The word that people read.
+    /// The word that people read, and write into a rules file.
     pub fn word(self) -> &'static str {
         match self {
             Self::Empty => "empty",
             Self::Native => "native",
             Self::Debezium => "debezium",
-            Self::LogicalMessage => "logical message",
+            Self::Sequin => "sequin",
+            Self::WalListener => "wal-listener",
+            Self::Wal2Json => "wal2json",
+            Self::Pgstream => "pgstream",
+            Self::Maxwell => "maxwell",
+            Self::Canal => "canal",
+            Self::CockroachDb => "cockroachdb",
+            Self::CloudEvents => "cloudevents",
         }
     }
 }

@@ -36,6 +36,7 @@
 //! know, and `required` is the guard against those.
 
 use crate::change::{Op, TableName};
+use crate::format::received::Reading;
 use crate::pattern::TablePattern;
 use cache_core::KeyTemplate;
 use cache_core::config::reader::Section;
@@ -58,6 +59,8 @@ pub struct Rules {
     pub all: Vec<Rule>,
     /// The caches that only native events name.
     pub native: Vec<Name>,
+    /// How events are read.
+    pub reading: Reading,
 }
 
 /// One rule.
@@ -121,6 +124,7 @@ impl Rules {
         let rules = Self {
             all,
             native: native?,
+            reading: Reading::default(),
         };
         if !file.has("rule") && rules.native.is_empty() {
             file.complain(

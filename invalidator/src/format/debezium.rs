@@ -8,20 +8,17 @@
 //! - A large column that did not change is [`UNAVAILABLE`] instead of its value.
 //! - A changed primary key comes as a delete and an insert.
 //! - `TRUNCATE` is sent only if `skipped.operations` is set to `none`.
-//! - `op` is `m` for a logical message, which has no table. With the prefix
-//!   `cacheaside` its content is a native event: the application says what to
-//!   invalidate in the same transaction.
+//! - `op` is `m` for a [logical message](super::message), which has no table.
 
 use crate::change::{Change, Format, Malformed, Op, Parsed, Row, RowChange, TableName};
-use crate::format::{base64, native};
+use crate::format::received::Reading;
+use crate::format::{base64, message};
 use serde_json::{Map, Value};
 
 /// What Debezium writes for a large column that did not change.
 pub const UNAVAILABLE: &str = "__debezium_unavailable_value";
 /// The same in a column of bytes, which are written as base64.
 pub const UNAVAILABLE_BYTES: &str = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==";
-/// The prefix of logical messages that are native events.
-pub const MESSAGE_PREFIX: &str = "cacheaside";
 
 type Object = Map<String, Value>;
 
@@ -29,15 +26,15 @@ type Object = Map<String, Value>;
 ///
 /// # Errors
 /// What is wrong with the envelope, and its table if that much could be read.
-pub fn parse(event: &Object) -> Option<Result<Parsed, Malformed>> {
-    let nothing = |why| Some(Ok(parsed(Format::Debezium, Change::Nothing(why))));
+pub fn parse(event: &Object, reading: &Reading) -> Option<Result<Parsed, Malformed>> {
+    let nothing = |why| Some(Ok(parsed(Change::Nothing(why))));
     let envelope = match (event.get("payload"), event.contains_key("schema")) {
         (Some(Value::Null), true) => return nothing("a tombstone"),
         (Some(Value::Object(payload)), _) => payload,
         _ => event,
     };
     if envelope.contains_key("op") {
-        return Some(parse_envelope(envelope));
+        return Some(parse_envelope(envelope, reading));
     }
     // What Debezium sends beside changes, usually on subjects of its own.
     let has = |key: &str| envelope.contains_key(key);
@@ -51,14 +48,14 @@ pub fn parse(event: &Object) -> Option<Result<Parsed, Malformed>> {
     }
 }
 
-fn parse_envelope(envelope: &Object) -> Result<Parsed, Malformed> {
+fn parse_envelope(envelope: &Object, reading: &Reading) -> Result<Parsed, Malformed> {
     let op = match envelope.get("op").and_then(Value::as_str) {
         Some("c") => Op::Insert,
         Some("u") => Op::Update,
         Some("d") => Op::Delete,
         Some("t") => Op::Truncate,
         Some("r") => Op::Read,
-        Some("m") => return parse_message(envelope),
+        Some("m") => return parse_message(envelope, reading),
         // The table may be known for all that, so it is looked at first.
         _ => {
             let wrong = Malformed::new("`op` must be one of c, u, d, t, r and m");
@@ -85,31 +82,21 @@ fn parse_envelope(envelope: &Object) -> Result<Parsed, Malformed> {
         old,
         table,
     });
-    Ok(parsed(Format::Debezium, change))
+    Ok(parsed(change))
 }
 
 /// A message that the application wrote into the database's log.
-fn parse_message(envelope: &Object) -> Result<Parsed, Malformed> {
+fn parse_message(envelope: &Object, reading: &Reading) -> Result<Parsed, Malformed> {
     let message = envelope.get("message").and_then(Value::as_object);
     let message = message.ok_or_else(|| Malformed::new("`message` must be an object"))?;
-    if message.get("prefix").and_then(Value::as_str) != Some(MESSAGE_PREFIX) {
-        let change = Change::Nothing("a logical message for somebody else");
-        return Ok(parsed(Format::LogicalMessage, change));
-    }
-    let content = message.get("content").and_then(Value::as_str);
-    let content = content.and_then(base64::decode);
-    let content = content.ok_or_else(|| Malformed::new("`message.content` must be base64"))?;
-    let event: Object = serde_json::from_slice(&content).map_err(|error| {
-        Malformed::new(format!("`message.content` is no native event: {error}"))
-    })?;
-    let mut named = native::parse_body(&event)?;
-    let committed = source_of(envelope)
-        .ok()
-        .and_then(|source| source.get("ts_ms"));
-    named.changed_ms = named
-        .changed_ms
-        .or_else(|| committed.and_then(Value::as_u64));
-    Ok(parsed(Format::LogicalMessage, Change::Named(named)))
+    let text = |key: &str| message.get(key).and_then(Value::as_str);
+    let content = text("content").and_then(base64::decode);
+    let committed = source_of(envelope).ok();
+    let committed = committed.and_then(|source| source.get("ts_ms"));
+    let prefix = text("prefix").unwrap_or_default();
+    let committed = committed.and_then(Value::as_u64);
+    let change = message::read(prefix, content.as_deref(), committed, reading);
+    Ok(parsed(change))
 }
 
 fn source_of(envelope: &Object) -> Result<&Object, Malformed> {
@@ -166,6 +153,6 @@ fn split_unchanged(cells: &Object) -> (Vec<String>, Object) {
     (unchanged, known)
 }
 
-fn parsed(format: Format, change: Change) -> Parsed {
-    Parsed { format, change }
+fn parsed(change: Change) -> Parsed {
+    Parsed::one(Format::Debezium, change)
 }

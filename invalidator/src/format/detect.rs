@@ -1,6 +1,7 @@
 //! Tells the formats apart by their shape, so that one stream may carry several.
 
 use crate::change::{Change, Format, Malformed, Parsed};
+use crate::format::received::{Reading, Received};
 use crate::format::{debezium, native};
 use serde_json::Value;
 
@@ -12,7 +13,8 @@ pub const EVENT_BYTES_MAX: usize = 8 << 20;
 ///
 /// # Errors
 /// What is wrong with it, and what is known of it nevertheless.
-pub fn parse(payload: &[u8]) -> Result<Parsed, Malformed> {
+pub fn parse(received: &Received<'_>, reading: &Reading) -> Result<Parsed, Malformed> {
+    let payload = received.payload;
     if payload.len() > EVENT_BYTES_MAX {
         let size = payload.len();
         return Err(Malformed::new(format!(
@@ -30,12 +32,9 @@ pub fn parse(payload: &[u8]) -> Result<Parsed, Malformed> {
         _ => return Err(Malformed::new("it is JSON, but no object")),
     };
     if object.contains_key(native::MARK) {
-        return native::parse(&object).map(|change| Parsed {
-            format: Format::Native,
-            change,
-        });
+        return native::parse(&object).map(|change| Parsed::one(Format::Native, change));
     }
-    debezium::parse(&object).unwrap_or_else(|| {
+    debezium::parse(&object, reading).unwrap_or_else(|| {
         Err(Malformed::new(format!(
             "its format is unknown: neither `{}`, as in a native event, nor `op`, as in \
              Debezium's envelope",
@@ -45,8 +44,5 @@ pub fn parse(payload: &[u8]) -> Result<Parsed, Malformed> {
 }
 
 fn empty() -> Parsed {
-    Parsed {
-        format: Format::Empty,
-        change: Change::Nothing("an empty payload"),
-    }
+    Parsed::one(Format::Empty, Change::Nothing("an empty payload"))
 }

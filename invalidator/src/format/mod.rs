@@ -4,5 +4,7 @@ pub mod base64;
 pub mod debezium;
 pub mod detect;
 pub mod fields;
+pub mod message;
 pub mod native;
+pub mod received;
 pub mod row;

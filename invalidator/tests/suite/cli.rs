@@ -122,6 +122,8 @@ fn explain_tells_programs_the_same() {
     let (code, out, _) = files.run(&arguments, &update("null"));
     let told: serde_json::Value = serde_json::from_str(&out).expect("it is JSON");
     assert_eq!(told["format"], "debezium");
+    assert_eq!(told["place"], serde_json::json!({}));
+    assert_eq!(told["changes"][0]["op"], "update");
     assert_eq!(told["table"], "shop.public.users");
     assert_eq!(told["op"], "update");
     assert_eq!(told["rules"][0]["outcome"], "missing_column");

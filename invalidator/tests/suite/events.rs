@@ -5,7 +5,8 @@
 use cache_core::config::reader;
 use cache_core::model::tag::Tag;
 use cache_core::wire::invalidation::Target;
-use invalidator::decide::{Counted, Decision, NATIVE, NO_RULE, decide, give_up};
+use invalidator::decide::{Counted, Decision, NATIVE, NO_RULE, give_up};
+use invalidator::format::received::Received;
 use invalidator::rules::Rules;
 use proptest::prelude::*;
 
@@ -31,6 +32,10 @@ const SAMPLES: [&str; 6] = [
 
 fn rules() -> Rules {
     reader::read("rules.toml", RULES, Rules::parse).expect("good rules")
+}
+
+fn decide(event: &[u8], rules: &Rules) -> Decision {
+    invalidator::decide::decide(&Received::bytes(event), rules)
 }
 
 fn clears(decision: &Decision, cache: &str) -> bool {

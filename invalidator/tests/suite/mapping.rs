@@ -1,10 +1,10 @@
 //! Which keys and tags a change makes invalid: the cases in which a simple
 //! replacement of `{column}` would leave an old key cached.
 
+use crate::formats::{one, parse};
 use cache_core::config::reader;
 use cache_core::wire::invalidation::Target;
 use invalidator::change::{Change, RowChange};
-use invalidator::format::detect::parse;
 use invalidator::mapping::{Outcome, map};
 use invalidator::rules::{OnMissing, Rules};
 
@@ -24,7 +24,7 @@ fn change(op: &str, before: &str, after: &str) -> RowChange {
         r#"{{"op": "{op}", "before": {before}, "after": {after},
             "source": {{"db": "shop", "schema": "public", "table": "users"}}}}"#
     );
-    match parse(event.as_bytes()).map(|parsed| parsed.change) {
+    match parse(event.as_bytes()).map(one) {
         Ok(Change::Row(change)) => change,
         other => panic!("{event}: {other:?}"),
     }
