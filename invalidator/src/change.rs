@@ -139,6 +139,8 @@ pub struct Row {
     cells: Map<String, Value>,
     /// Columns that the event leaves out because they did not change.
     unchanged: Vec<String>,
+    /// Whether a null may stand for what the event leaves out.
+    doubtful: bool,
 }
 
 /// What a row image knows of one column.
@@ -148,6 +150,8 @@ pub enum Cell<'r> {
     Text(Cow<'r, str>),
     /// The database's NULL.
     Null,
+    /// NULL, or left out: the source writes both alike.
+    Doubtful,
     /// Left out, because it is as it was.
     Unchanged,
     /// Left out.
@@ -180,6 +184,11 @@ impl Parsed {
         }
     }
 
+    /// An event that tells of one row.
+    pub fn row(format: Format, change: RowChange) -> Self {
+        Self::one(format, Change::Row(change))
+    }
+
     /// The same, at this place.
     #[must_use]
     pub fn at(self, place: Place) -> Self {
@@ -206,6 +215,11 @@ impl Place {
         }
     }
 
+    /// When the source committed, in milliseconds since the epoch.
+    pub fn commit_ms(&self) -> Option<u64> {
+        self.commit_us.map(|us| us / 1_000)
+    }
+
     /// What is known of it, by name.
     pub fn parts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let parts = [
@@ -225,7 +239,31 @@ impl Place {
 impl Row {
     /// An image with these columns, of which the source leaves out `unchanged`.
     pub fn new(cells: Map<String, Value>, unchanged: Vec<String>) -> Self {
-        Self { cells, unchanged }
+        Self {
+            cells,
+            unchanged,
+            doubtful: false,
+        }
+    }
+
+    /// An image with these columns, which are all that is known of it.
+    pub fn plain(cells: Map<String, Value>) -> Self {
+        Self::new(cells, Vec::new())
+    }
+
+    /// The same, from a source that writes null for what it leaves out as well.
+    #[must_use]
+    pub fn doubting(self) -> Self {
+        Self {
+            doubtful: true,
+            ..self
+        }
+    }
+
+    /// Whether the image holds a value in any other column than these.
+    pub fn reaches_beyond(&self, columns: &[String]) -> bool {
+        let mut values = self.cells.iter().filter(|(_, value)| !value.is_null());
+        values.any(|(column, _)| !columns.contains(column))
     }
 
     /// What is known of a column. Numbers stay as they are written, because a
@@ -238,6 +276,7 @@ impl Row {
                 true => "true",
                 false => "false",
             })),
+            Some(Value::Null) if self.doubtful => Cell::Doubtful,
             Some(Value::Null) => Cell::Null,
             Some(Value::Array(_) | Value::Object(_)) => Cell::Compound,
             None if self.unchanged.iter().any(|name| name == column) => Cell::Unchanged,
@@ -250,6 +289,10 @@ impl Row {
     pub fn keeps(&self, old: &Self, column: &str) -> Option<bool> {
         if self.cell(column) == Cell::Unchanged {
             return Some(true);
+        }
+        let doubtful = |row: &Self| row.cell(column) == Cell::Doubtful;
+        if doubtful(self) || doubtful(old) {
+            return None;
         }
         Some(self.cells.get(column)? == old.cells.get(column)?)
     }

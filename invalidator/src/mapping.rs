@@ -66,6 +66,8 @@ pub enum Instead {
     Unchanged,
     /// NULL, in a required column.
     Null,
+    /// A null, which in this format may stand for a value that is left out.
+    Doubtful,
     /// An object or a list.
     Compound,
 }
@@ -223,6 +225,7 @@ impl Found<'_> {
             Some(Ok(Cell::Text(text))) => return Ok(Some(text)),
             Some(Ok(Cell::Null)) if !self.rule.required.contains(&field.name) => return Ok(None),
             Some(Ok(Cell::Null)) => Instead::Null,
+            Some(Ok(Cell::Doubtful)) => Instead::Doubtful,
             Some(Ok(Cell::Unchanged)) => Instead::Unchanged,
             Some(Ok(Cell::Absent)) => Instead::NoColumn,
             Some(Ok(Cell::Compound)) => Instead::Compound,
@@ -249,13 +252,26 @@ impl Found<'_> {
         let Some(row) = row else {
             return Some(Err(Instead::NoRow));
         };
-        Some(Ok(match (row.cell(column), other) {
-            (Cell::Unchanged, Some(other)) => match other.cell(column) {
-                Cell::Absent => Cell::Unchanged,
-                cell => cell,
-            },
+        Some(Ok(match (self.known(row, column), other) {
+            (unsure @ (Cell::Unchanged | Cell::Doubtful), Some(other)) => {
+                match self.known(other, column) {
+                    Cell::Absent => unsure,
+                    cell => cell,
+                }
+            }
             (cell, _) => cell,
         }))
+    }
+
+    /// A source that leaves out all but the replica identity has no value in any other
+    /// column. So where there is one, its nulls are NULL. That holds only if the rule's
+    /// `identity` is told: a guess may be too narrow.
+    fn known<'r>(&self, row: &'r Row, column: &str) -> Cell<'r> {
+        let told = self.rule.identity_is_told;
+        match row.cell(column) {
+            Cell::Doubtful if told && row.reaches_beyond(&self.rule.identity) => Cell::Null,
+            cell => cell,
+        }
     }
 }
 
@@ -316,10 +332,16 @@ impl fmt::Display for Missing {
             Instead::NoColumn => write!(f, "the event's {image} row leaves it out")?,
             Instead::Unchanged => write!(f, "the event leaves it out as unchanged")?,
             Instead::Null => write!(f, "it is NULL and `required`")?,
+            Instead::Doubtful => write!(
+                f,
+                "it is null, which may stand for a value left out (tell `identity`, \
+                 so that whole rows are known from keys)"
+            )?,
             Instead::Compound => write!(f, "it is an object or a list")?,
         }
         match (self.image, self.instead) {
-            (Image::Old, Instead::NoRow | Instead::NoColumn) | (_, Instead::Unchanged) => {
+            (Image::Old, Instead::NoRow | Instead::NoColumn)
+            | (_, Instead::Unchanged | Instead::Doubtful) => {
                 f.write_str(" (with PostgreSQL: ALTER TABLE ... REPLICA IDENTITY FULL)")
             }
             _ => Ok(()),

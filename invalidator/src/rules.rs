@@ -82,6 +82,8 @@ pub struct Rule {
     pub update_of: Vec<String>,
     /// The columns of the replica identity.
     pub identity: Vec<String>,
+    /// Whether the file tells them; otherwise they are guessed.
+    pub identity_is_told: bool,
     /// Columns whose NULL counts as missing.
     pub required: Vec<String>,
     /// What to do when a template misses a value.
@@ -170,6 +172,7 @@ impl Rule {
         let on_truncate = section.word_or("on_truncate", &ON_TRUNCATE, OnTruncate::Flush);
         let rule = Self {
             line: section.line().unwrap_or_default(),
+            identity_is_told: identity.is_some(),
             identity: identity.unwrap_or_else(|| first_columns(&keys)),
             table: table?,
             cache: cache?,

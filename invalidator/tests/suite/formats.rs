@@ -198,7 +198,7 @@ fn malformed_events_say_what_is_wrong() {
     );
     let bad_op = format!(r#"{{{SOURCE}, "op": "x"}}"#);
     let no_after = format!(r#"{{{SOURCE}, "op": "u", "after": null}}"#);
-    let text_row = format!(r#"{{{SOURCE}, "op": "c", "after": "{{}}"}}"#);
+    let text_row = format!(r#"{{{SOURCE}, "op": "c", "after": "{{"}}"#);
     for (event, why) in [
         ("{", "not JSON"),
         ("[1]", "no object"),
@@ -230,7 +230,7 @@ fn malformed_events_say_what_is_wrong() {
         (&long_key, "1 to 512 bytes"),
         (&bad_op, "one of c, u, d, t, r and m"),
         (&no_after, "`after` is missing from the update"),
-        (&text_row, "`after` must be an object or null"),
+        (&text_row, "`after` must be an object or null, or its JSON"),
         (r#"{"op": "u", "after": {}}"#, "`source` must be an object"),
         (r#"{"op": "u", "source": {}}"#, "`source.table`"),
         (

@@ -9,6 +9,7 @@ mod pipeline;
 mod recall;
 mod rows;
 mod rules;
+mod samples;
 mod settings;
 mod stream;
 mod trouble;
