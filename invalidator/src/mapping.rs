@@ -334,8 +334,8 @@ impl fmt::Display for Missing {
             Instead::Null => write!(f, "it is NULL and `required`")?,
             Instead::Doubtful => write!(
                 f,
-                "it is null, which may stand for a value left out (tell `identity`, \
-                 so that whole rows are known from keys)"
+                "it is null, which may stand for a value left out, unless the rule tells its \
+                 `identity`"
             )?,
             Instead::Compound => write!(f, "it is an object or a list")?,
         }

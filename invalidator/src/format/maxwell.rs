@@ -4,7 +4,7 @@
 //!
 //! - `old` holds the changed columns only; the others are as in `data`.
 //! - `data` of a delete is the deleted row.
-//! - `ts` is in seconds, and the place in the binlog is no number.
+//! - `ts` is in seconds (in milliseconds with a change of the schema), and the place in the binlog is no number.
 //! - A dropped table is an event like any other, and its rows went with it.
 
 use crate::change::{Change, Format, Malformed, Op, Parsed, Row, RowChange, TableName};
@@ -31,7 +31,7 @@ pub fn parse(event: &Object, _: &Received<'_>, _: &Reading) -> Option<Result<Par
 }
 
 fn read(event: &Object) -> Result<Parsed, Malformed> {
-    let place = at_time(number(event, "ts").and_then(|ts| ts.checked_mul(1_000_000)));
+    let place = at_time(number(event, "ts").and_then(micros));
     let change = match opt_text(event, "type") {
         Some("bootstrap-start" | "bootstrap-complete") => Change::Nothing("the border of a load"),
         Some("database-drop") => Change::Lost("a database was dropped".to_owned()),
@@ -49,6 +49,14 @@ fn read(event: &Object) -> Result<Parsed, Malformed> {
         }
     };
     Ok(Parsed::one(Format::Maxwell, change).at(place))
+}
+
+/// Rows are dated in seconds, changes of the schema in milliseconds.
+fn micros(ts: u64) -> Option<u64> {
+    match ts {
+        0..=99_999_999_999 => ts.checked_mul(1_000_000),
+        _ => ts.checked_mul(1_000),
+    }
 }
 
 fn row(event: &Object, table: &TableName, changed_ms: Option<u64>) -> Result<RowChange, Malformed> {

@@ -104,6 +104,7 @@ fn explain_shows_what_an_event_invalidates() {
     assert_eq!(
         out,
         "format       debezium\n\
+         place        commit_us 5000\n\
          table        shop.public.users\n\
          operation    update\n\
          rule         line 4: public.users -> users: mapped\n\
@@ -122,7 +123,7 @@ fn explain_tells_programs_the_same() {
     let (code, out, _) = files.run(&arguments, &update("null"));
     let told: serde_json::Value = serde_json::from_str(&out).expect("it is JSON");
     assert_eq!(told["format"], "debezium");
-    assert_eq!(told["place"], serde_json::json!({}));
+    assert_eq!(told["place"], serde_json::json!({"commit_us": 5000}));
     assert_eq!(told["changes"][0]["op"], "update");
     assert_eq!(told["table"], "shop.public.users");
     assert_eq!(told["op"], "update");
