@@ -110,6 +110,7 @@ fn outcome(outcome: Outcome) -> (&'static str, Option<String>) {
             let then = match policy {
                 OnMissing::Error => "it becomes a dead letter, and the cache is cleared",
                 OnMissing::Flush => "the cache is cleared",
+                OnMissing::FlushTag(_) => "the tag of `flush_tag` is cleared, or else the cache",
                 OnMissing::Skip => "the template is left out",
             };
             ("missing_column", Some(format!("{missing}; {then}")))

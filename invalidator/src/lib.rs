@@ -15,7 +15,7 @@
 //! | the stream, its consumer and its continuity | [`source`], [`consume`], [`watch`] |
 //! | what L2 should hold after everything stopped | [`recall`] |
 //! | whether what was announced still holds | [`inspect`] |
-//! | the two files | [`config`] |
+//! | the two files | [`config`], [`schema`] |
 //! | the series | [`metrics`] |
 //!
 //! It holds no cache and never asks an L1 anything: it announces through the same
@@ -44,5 +44,6 @@ pub mod pattern;
 pub mod pipeline;
 pub mod recall;
 pub mod rules;
+pub mod schema;
 pub mod source;
 pub mod watch;

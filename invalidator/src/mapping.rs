@@ -93,9 +93,10 @@ fn judge(change: &RowChange, place: usize, rule: &Rule) -> Verdict {
         targets,
     };
     if change.op == Op::Truncate {
-        return match rule.on_truncate {
+        return match &rule.on_truncate {
             OnTruncate::Flush => verdict(Outcome::Mapped, vec![all_of(&rule.cache)]),
             OnTruncate::Ignore => verdict(Outcome::Ignored("truncates are ignored"), vec![]),
+            OnTruncate::Tags(tags) => verdict(Outcome::Mapped, of_table(change, rule, tags)),
         };
     }
     if !rule.on.contains(&change.op) {
@@ -116,20 +117,34 @@ fn judge(change: &RowChange, place: usize, rule: &Rule) -> Verdict {
     for template in &rule.tags {
         found.evaluate(template, |text| tag_target(&rule.cache, template, &text));
     }
-    let Found {
-        mut targets,
-        missing,
-        ..
-    } = found;
-    match missing {
-        None => verdict(Outcome::Mapped, targets),
+    match found.missing.take() {
+        None => verdict(Outcome::Mapped, found.targets),
         Some(missing) => {
-            if rule.on_missing != OnMissing::Skip {
-                push(&mut targets, all_of(&rule.cache));
+            let wide = match &rule.on_missing {
+                OnMissing::Error | OnMissing::Flush => true,
+                OnMissing::FlushTag(tag) => !found.flush_tag(tag),
+                OnMissing::Skip => false,
+            };
+            if wide {
+                push(&mut found.targets, all_of(&rule.cache));
             }
-            verdict(Outcome::Missing(missing, rule.on_missing), targets)
+            let outcome = Outcome::Missing(missing, rule.on_missing.clone());
+            verdict(outcome, found.targets)
         }
     }
+}
+
+/// What a truncate makes invalid, of the tags that every row has.
+fn of_table(change: &RowChange, rule: &Rule, tags: &[KeyTemplate]) -> Vec<Target> {
+    let target = |tag: &KeyTemplate| {
+        let text = tag.render_with(|field| Some(about(&change.table, &field.name)));
+        tag_target(&rule.cache, tag, &text.ok()?)
+    };
+    // A tag beyond its limits is nobody's, and its table's rows have none then.
+    let targets = tags
+        .iter()
+        .map(|tag| target(tag).unwrap_or_else(|| all_of(&rule.cache)));
+    targets.collect()
 }
 
 /// Whether an update surely changed none of the columns that the rule cares for.
@@ -155,13 +170,7 @@ struct Found<'e> {
 impl Found<'_> {
     /// Fills a template from the old and from the new row.
     fn evaluate(&mut self, template: &KeyTemplate, target: impl Fn(String) -> Option<Target>) {
-        let images: &[Image] = match self.change.op {
-            Op::Insert | Op::Read => &[Image::New],
-            Op::Update => &[Image::Old, Image::New],
-            Op::Delete => &[Image::Old],
-            Op::Truncate => &[],
-        };
-        for image in images {
+        for image in self.images() {
             match self.render(template, *image) {
                 Ok(Some(text)) => {
                     // Text beyond the limits of a key or tag is left out: the same
@@ -176,6 +185,36 @@ impl Found<'_> {
                 }
             }
         }
+    }
+
+    /// The images that this kind of change has.
+    fn images(&self) -> &'static [Image] {
+        match self.change.op {
+            Op::Insert | Op::Read => &[Image::New],
+            Op::Update => &[Image::Old, Image::New],
+            Op::Delete => &[Image::Old],
+            Op::Truncate => &[],
+        }
+    }
+
+    /// Names the tag that stands for all that a missing value may have named. False if it
+    /// does not: a row without this tag may be what is cached.
+    fn flush_tag(&mut self, tag: &KeyTemplate) -> bool {
+        let mut tags = Vec::new();
+        for image in self.images() {
+            if *image == Image::Old && self.old_key_is_the_new_one(tag) {
+                continue;
+            }
+            let text = self.render(tag, *image).ok().flatten();
+            match text.and_then(|text| tag_target(&self.rule.cache, tag, &text)) {
+                Some(tag) => tags.push(tag),
+                None => return false,
+            }
+        }
+        let some = !tags.is_empty();
+        tags.into_iter()
+            .for_each(|tag| push(&mut self.targets, tag));
+        some
     }
 
     /// The text of a template for one image; `None` if it has none because of a

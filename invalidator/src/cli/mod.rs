@@ -5,6 +5,7 @@
 pub mod check;
 pub mod exit;
 pub mod explain;
+pub mod schema;
 pub mod serve;
 
 use crate::app::VERSION;
@@ -32,12 +33,15 @@ enum Command {
     Check(check::Args),
     /// Show what the rules make of one event, given on standard input
     Explain(explain::Args),
+    /// Print the JSON schema of the rules file, for editors
+    Schema,
 }
 
 const EXIT_CODES: &str = "\
 Examples:
   invalidator check rules.toml
   invalidator explain --rules rules.toml < event.json
+  invalidator schema > rules.schema.json
   invalidator serve --config invalidator.toml --rules rules.toml
 
 Exit codes: 0 ended as asked, 1 failed, 2 wrong arguments or configuration,
@@ -50,6 +54,7 @@ impl Cli {
         let code = match self.command {
             Command::Check(args) => check::run(&args),
             Command::Explain(args) => explain::run(&args),
+            Command::Schema => schema::run(),
             Command::Serve(args) => {
                 telemetry::start(self.log.as_deref(), std::io::stderr().is_terminal());
                 serve::run(&args).await

@@ -1,10 +1,11 @@
 //! Documented samples of each event format, with the traps that they set.
 
+use cache_core::model::key::Name;
 use cache_core::model::tag::Tag;
 use invalidator::change::{Cell, Change, Format, Malformed, Op, Parsed, RowChange};
-use invalidator::format::detect::{self, EVENT_BYTES_MAX};
+use invalidator::format::detect::{self, CHANGES_MAX, EVENT_BYTES_MAX};
 use invalidator::format::native::NAMED_MAX;
-use invalidator::format::received::{Reading, Received};
+use invalidator::format::received::{FORMATS, Prefix, Reading, Received};
 
 /// Reads an event by its shape alone.
 pub(crate) fn parse(payload: &[u8]) -> Result<Parsed, Malformed> {
@@ -267,4 +268,106 @@ fn a_malformed_event_still_tells_what_it_is_about() {
 fn deep_nesting_is_refused_and_no_overflow() {
     let deep = "[".repeat(100_000);
     assert!(malformed(&deep).why.contains("recursion limit"));
+}
+
+/// Reads an event in the one format that the rules file asks for.
+fn asked(format: &str, event: &str) -> Result<Parsed, Malformed> {
+    let (_, format) = FORMATS
+        .into_iter()
+        .find(|(word, _)| *word == format)
+        .expect("a word");
+    let reading = Reading {
+        format,
+        ..Reading::default()
+    };
+    let received = Received {
+        subject: "cdc.public.users",
+        ..Received::bytes(event.as_bytes())
+    };
+    detect::parse(&received, &reading)
+}
+
+#[test]
+fn each_word_for_a_format_is_that_of_the_format() {
+    for (word, format) in FORMATS {
+        assert_eq!(word, format.map_or("auto", Format::word));
+    }
+}
+
+#[test]
+fn one_format_may_be_asked_for_and_others_are_refused_with_the_reason() {
+    let native = r#"{"cacheaside": 1, "cache": "users", "keys": ["user:7"]}"#;
+    assert_eq!(
+        asked("auto", native).expect("native").format,
+        Format::Native
+    );
+    assert_eq!(
+        asked("native", native).expect("native").format,
+        Format::Native
+    );
+    let error = asked("sequin", native).expect_err("it is not Sequin's");
+    assert!(
+        error
+            .why
+            .contains("has not the shape of `sequin`, the `format` of [source]"),
+        "{error}"
+    );
+    let error = asked("cloudevents", native).expect_err("it has no envelope");
+    assert!(error.why.contains("`specversion` must be 1.0"), "{error}");
+    assert_eq!(
+        asked("sequin", " ").expect("a tombstone").format,
+        Format::Empty
+    );
+
+    // A row without any mark is one of Debezium's only if that is said.
+    let row = r#"{"id": 7, "email": "a@x"}"#;
+    assert!(asked("auto", row).is_err());
+    let Change::Row(change) = one(asked("debezium", row).expect("a row")) else {
+        panic!("no row");
+    };
+    assert_eq!(
+        (change.table.to_string().as_str(), change.op),
+        ("public.users", Op::Update)
+    );
+}
+
+#[test]
+fn an_event_with_too_many_changes_clears_everything() {
+    let event = |count: usize| {
+        let rows = vec![r#"{"id": "1"}"#; count].join(",");
+        format!(
+            r#"{{"isDdl": false, "type": "INSERT", "database": "shop", "table": "users", "data": [{rows}]}}"#
+        )
+    };
+    let most = parse(event(CHANGES_MAX).as_bytes()).expect("good");
+    assert_eq!(most.changes.len(), CHANGES_MAX);
+    let over = parse(event(CHANGES_MAX + 1).as_bytes()).expect("good");
+    assert!(matches!(one(over), Change::Lost(why) if why.contains("10001 changes")));
+}
+
+#[test]
+fn a_message_may_have_a_prefix_of_its_own_and_no_cache() {
+    let reading = Reading {
+        format: None,
+        messages: vec![Prefix {
+            text: "drop".to_owned(),
+            cache: Some(Name::new("users").expect("a name")),
+        }],
+    };
+    let said = |content: &str| {
+        let event = serde_json::json!({"action": "M", "prefix": "drop", "content": content});
+        let event = event.to_string();
+        one(detect::parse(&Received::bytes(event.as_bytes()), &reading).expect("a message"))
+    };
+    let Change::Named(named) = said(r#"{"tags": ["team:1"]}"#) else {
+        panic!("it names a tag");
+    };
+    assert_eq!(named.cache.as_str(), "users");
+    let Change::Named(named) = said(r#"{"cacheaside": 1, "cache": "teams", "keys": ["k"]}"#) else {
+        panic!("it names a key");
+    };
+    assert_eq!(named.cache.as_str(), "teams", "what it names goes first");
+    let row = r#"{"cacheaside": 1, "op": "truncate", "schema": "s", "table": "t"}"#;
+    assert!(matches!(said(row), Change::Row(_)), "any native event");
+    assert!(matches!(said("team:1"), Change::Malformed(_)));
 }
