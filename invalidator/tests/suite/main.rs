@@ -5,6 +5,7 @@ mod events;
 mod formats;
 mod inspect;
 mod mapping;
+mod mutation;
 mod pipeline;
 mod recall;
 mod rows;
