@@ -78,6 +78,9 @@ pub const TEMPLATES_MAX: usize = 32;
 /// The template of a tag that clears the cache.
 pub const ALL: &str = "*";
 
+/// The key of a rule that is about logical messages, not about a table.
+const MESSAGE: &str = "logical_message";
+
 /// All rules of one file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
@@ -142,23 +145,21 @@ pub enum OnTruncate {
     Tags(Vec<KeyTemplate>),
 }
 
-/// One `[[rule]]`: about tables, or about logical messages.
-enum Entry {
-    Table(Rule),
-    Message(Prefix),
-}
-
 impl Rules {
     /// Reads `[[rule]]` and `[native]`.
     pub fn parse(file: &mut Section<'_>) -> Option<Self> {
-        let mut all = Vec::new();
         let mut messages = Vec::new();
-        for entry in file.sections("rule", Entry::parse) {
-            match entry {
-                Entry::Table(rule) => all.push(rule),
-                Entry::Message(prefix) => messages.push(prefix),
+        let all = file.sections("rule", |section| {
+            let text = section.opt_parsed(MESSAGE, prefix);
+            match section.has(MESSAGE) {
+                true => {
+                    let cache = section.opt_parsed("cache", |text| Name::new(text));
+                    messages.extend(text.map(|text| Prefix { text, cache }));
+                    None
+                }
+                false => Rule::parse(section),
             }
-        }
+        });
         let native = file.section("native", |native| {
             let caches = native.list("caches", |text| Name::new(text));
             Some(caches.unwrap_or_default())
@@ -203,19 +204,6 @@ impl Rules {
         caches.sort();
         caches.dedup();
         caches
-    }
-}
-
-impl Entry {
-    fn parse(section: &mut Section<'_>) -> Option<Self> {
-        let text = section.opt_parsed("logical_message", prefix);
-        match section.has("logical_message") {
-            false => Rule::parse(section).map(Self::Table),
-            true => {
-                let cache = section.opt_parsed("cache", |text| Name::new(text));
-                Some(Self::Message(Prefix { text: text?, cache }))
-            }
-        }
     }
 }
 

@@ -203,7 +203,7 @@ const INVALIDATOR: Floors = Floors {
         ("format/debezium_flat.rs", 3),
         ("format/sequin.rs", 2),
         ("format/wal_listener.rs", 2),
-        ("format/cockroach.rs", 2),
+        ("format/cockroach.rs", 4),
         ("format/maxwell.rs", 2),
         ("format/canal.rs", 3),
         ("format/wal2json.rs", 5),

@@ -12,6 +12,7 @@
 //! - A webhook's messages come several at a time, in `payload`.
 
 use crate::change::{Change, Format, Malformed, Op, Parsed, Place, Row, RowChange, TableName};
+use crate::format::debezium_flat::is_marked;
 use crate::format::fields::{Object, at_time, either, object, opt_text, table_of_subject, whole};
 use crate::format::received::{Reading, Received};
 use serde_json::Value;
@@ -47,7 +48,7 @@ fn fits(event: &Object) -> bool {
     match (has("op"), source) {
         (true, Some(source)) => source.contains_key("changefeed_sink"),
         (true, None) => has("after") && has("ts_ns") && !has("source"),
-        (false, _) => has("after") && !has("__op") || is_resolved(event),
+        (false, _) => has("after") && !is_marked(event) || is_resolved(event),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::format::fields::{Object, number, op, opt_text, table_of_subject};
 use crate::format::received::Received;
 use serde_json::Value;
 
+/// What no other row has. A flattened row may have columns of any other name.
 const MARKS: [&str; 5] = [
     "__op",
     "__deleted",
@@ -26,6 +27,11 @@ const OPS: [(&str, Op); 5] = [
     ("t", Op::Truncate),
 ];
 
+/// Whether an object is surely a flattened row, whatever its columns look like.
+pub fn is_marked(event: &Object) -> bool {
+    MARKS.iter().any(|mark| event.contains_key(*mark))
+}
+
 /// Reads a flattened row if it is marked as one, or if it `must` be one; `None` if it
 /// is not.
 ///
@@ -36,8 +42,7 @@ pub fn parse(
     received: &Received<'_>,
     must: bool,
 ) -> Option<Result<Parsed, Malformed>> {
-    let marked = MARKS.iter().any(|mark| event.contains_key(*mark));
-    (marked || must).then(|| read(event, received))
+    (is_marked(event) || must).then(|| read(event, received))
 }
 
 fn read(event: &Object, received: &Received<'_>) -> Result<Parsed, Malformed> {

@@ -2,6 +2,7 @@
 //! several.
 
 use crate::change::{Format, Malformed, Parsed};
+use crate::format::debezium_flat::is_marked;
 use crate::format::fields::Object;
 use crate::format::received::{Reading, Received};
 use crate::format::{canal, cockroach, debezium, maxwell, native, pgstream, sequin};
@@ -33,10 +34,12 @@ pub fn parse(
     received: &Received<'_>,
     reading: &Reading,
 ) -> Option<Result<Parsed, Malformed>> {
-    let asked = READERS
+    let wanted = match reading.format {
+        None if is_marked(event) => Some(Format::Debezium),
+        wanted => wanted,
+    };
+    let mut asked = READERS
         .iter()
-        .filter(|(format, _)| reading.format.is_none_or(|asked| asked == *format));
-    asked
-        .into_iter()
-        .find_map(|(_, read)| read(event, received, reading))
+        .filter(|(format, _)| wanted.is_none_or(|wanted| wanted == *format));
+    asked.find_map(|(_, read)| read(event, received, reading))
 }

@@ -371,3 +371,25 @@ fn a_message_may_have_a_prefix_of_its_own_and_no_cache() {
     assert!(matches!(said(row), Change::Row(_)), "any native event");
     assert!(matches!(said("team:1"), Change::Malformed(_)));
 }
+
+/// The columns of a table may have the names that tell other formats.
+#[test]
+fn a_flattened_row_is_one_whatever_its_columns_are() {
+    for columns in [
+        r#""database": "d", "type": "insert", "ts": 1, "data": {}"#,
+        r#""record": {}, "action": "read", "metadata": {}"#,
+        r#""after": {}, "resolved": "1730151561127470000.0""#,
+        r#""isDdl": true, "type": "ALTER""#,
+        r#""action": "B", "change": []"#,
+    ] {
+        let row =
+            format!(r#"{{"id": 7, {columns}, "__op": "u", "__table": "users", "__schema": "s"}}"#);
+        for event in [
+            row.clone(),
+            format!(r#"{{"schema": {{}}, "payload": {row}}}"#),
+        ] {
+            let change = row_change(&event);
+            assert_eq!(change.table.to_string(), "s.users", "{event}");
+        }
+    }
+}

@@ -6,15 +6,27 @@ use invalidator::format::received::Received;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Map, Value, json};
+use std::fmt;
 
-/// A broken event.
-#[derive(Clone, Debug)]
+/// A broken event, and the sample that it was.
 pub(crate) struct Mutant {
     of: String,
     subject: &'static str,
     headers: Vec<(String, String)>,
-    payload: String,
     bytes: Vec<u8>,
+}
+
+impl fmt::Display for Mutant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            of,
+            subject,
+            headers,
+            bytes,
+        } = self;
+        let text = String::from_utf8_lossy(bytes);
+        write!(f, "of {of}, on `{subject}`, with {headers:?}:\n{text}")
+    }
 }
 
 impl Mutant {
@@ -60,7 +72,6 @@ pub(crate) fn mutant(samples: &[Sample], seed: u64) -> Mutant {
             false => sample.subject,
         },
         headers,
-        payload: String::from_utf8_lossy(&bytes).into_owned(),
         bytes,
     }
 }

@@ -42,8 +42,10 @@ tags = ['number:{number}']
 caches = ['sessions']
 ";
 
-/// What comes beside the bytes of some samples.
-const BESIDE: [(&str, &str, &[(&str, &str)]); 5] = [
+type Headers = &'static [(&'static str, &'static str)];
+
+/// What comes beside the bytes of some samples: a subject, and headers.
+const BESIDE: [(&str, &str, Headers); 5] = [
     ("cockroachdb/upsert_by_subject", "cdc.public.users", &[]),
     ("debezium/flat_delete", "shop.public.users", &[]),
     (
@@ -116,12 +118,8 @@ pub(crate) fn all() -> Vec<Sample> {
     files.sort();
     let name = |path: &Path| {
         let short = path.strip_prefix(&root).expect("it is below");
-        let parts = short
-            .with_extension("")
-            .into_iter()
-            .map(|part| part.to_owned())
-            .collect::<Vec<_>>();
-        let parts: Vec<_> = parts.iter().map(|part| part.to_string_lossy()).collect();
+        let short = short.with_extension("");
+        let parts: Vec<_> = short.iter().map(|part| part.to_string_lossy()).collect();
         parts.join("/")
     };
     files
