@@ -12,21 +12,55 @@ use std::fmt;
 pub struct Parsed {
     /// The format it was written in.
     pub format: Format,
-    /// What it says.
-    pub change: Change,
+    /// What it says: one change, or several where its format carries them together;
+    /// never none.
+    pub changes: Vec<Change>,
+    /// Where the source says that this happened.
+    pub place: Place,
+}
+
+/// Where the source says that a change happened: all that the event tells, and
+/// nothing where its format cannot tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Where its transaction's commit stands in the source's log; the order of these
+    /// is the order of commits. TiDB's timestamp of a commit counts as one.
+    pub commit_lsn: Option<u64>,
+    /// Its number within the transaction.
+    pub index: Option<u64>,
+    /// Where the change itself stands in the source's log. A transaction that began
+    /// to write later may commit earlier, so this orders the changes of one row, and
+    /// no more.
+    pub lsn: Option<u64>,
+    /// When the source committed, in microseconds since the epoch.
+    pub commit_us: Option<u64>,
 }
 
 /// The formats that are recognised, by their shape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     /// No content at all, as a log compaction's tombstone.
     Empty,
     /// This project's own.
     Native,
-    /// Debezium's envelope, with or without its schema.
+    /// Debezium's envelope, with or without its schema, or flattened.
     Debezium,
-    /// A native event inside a logical message of the database's log.
-    LogicalMessage,
+    /// Sequin's messages.
+    Sequin,
+    /// wal-listener's events.
+    WalListener,
+    /// The output of the plugin wal2json, in its version 1 or 2.
+    Wal2Json,
+    /// pgstream's events.
+    Pgstream,
+    /// Maxwell's rows.
+    Maxwell,
+    /// Canal's flat messages, which TiCDC writes as well.
+    Canal,
+    /// The messages of CockroachDB's changefeeds.
+    CockroachDb,
+    /// CloudEvents around any of these.
+    CloudEvents,
 }
 
 /// What an event says.
@@ -40,6 +74,8 @@ pub enum Change {
     Lost(String),
     /// Nothing that a cache could depend on; why.
     Nothing(&'static str),
+    /// One change that could not be read, among others that could.
+    Malformed(Malformed),
 }
 
 /// A change of one row, or of all rows of a table.
@@ -103,6 +139,8 @@ pub struct Row {
     cells: Map<String, Value>,
     /// Columns that the event leaves out because they did not change.
     unchanged: Vec<String>,
+    /// Whether a null may stand for what the event leaves out.
+    doubtful: bool,
 }
 
 /// What a row image knows of one column.
@@ -112,6 +150,8 @@ pub enum Cell<'r> {
     Text(Cow<'r, str>),
     /// The database's NULL.
     Null,
+    /// NULL, or left out: the source writes both alike.
+    Doubtful,
     /// Left out, because it is as it was.
     Unchanged,
     /// Left out.
@@ -132,12 +172,98 @@ pub struct Malformed {
     pub table: Option<TableName>,
 }
 
+// === impl Parsed ===
+
+impl Parsed {
+    /// An event that says one thing.
+    pub fn one(format: Format, change: Change) -> Self {
+        Self {
+            format,
+            changes: vec![change],
+            place: Place::default(),
+        }
+    }
+
+    /// An event that tells of one row.
+    pub fn row(format: Format, change: RowChange) -> Self {
+        Self::one(format, Change::Row(change))
+    }
+
+    /// The same, at this place.
+    #[must_use]
+    pub fn at(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+}
+
+impl Place {
+    /// Whether the event tells nothing about its place.
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The place of two changes that come as one event: the higher in each order, and
+    /// nothing where one of them is not known.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        let higher = |a: Option<u64>, b: Option<u64>| Some(a?.max(b?));
+        Self {
+            commit_lsn: higher(self.commit_lsn, other.commit_lsn),
+            index: higher(self.index, other.index),
+            lsn: higher(self.lsn, other.lsn),
+            commit_us: higher(self.commit_us, other.commit_us),
+        }
+    }
+
+    /// When the source committed, in milliseconds since the epoch.
+    pub fn commit_ms(&self) -> Option<u64> {
+        self.commit_us.map(|us| us / 1_000)
+    }
+
+    /// What is known of it, by name.
+    pub fn parts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let parts = [
+            ("commit_lsn", self.commit_lsn),
+            ("index", self.index),
+            ("lsn", self.lsn),
+            ("commit_us", self.commit_us),
+        ];
+        parts
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
 // === impl Row ===
 
 impl Row {
     /// An image with these columns, of which the source leaves out `unchanged`.
     pub fn new(cells: Map<String, Value>, unchanged: Vec<String>) -> Self {
-        Self { cells, unchanged }
+        Self {
+            cells,
+            unchanged,
+            doubtful: false,
+        }
+    }
+
+    /// An image with these columns, which are all that is known of it.
+    pub fn plain(cells: Map<String, Value>) -> Self {
+        Self::new(cells, Vec::new())
+    }
+
+    /// The same, from a source that writes null for what it leaves out as well.
+    #[must_use]
+    pub fn doubting(self) -> Self {
+        Self {
+            doubtful: true,
+            ..self
+        }
+    }
+
+    /// Whether the image holds a value in any other column than these.
+    pub fn reaches_beyond(&self, columns: &[String]) -> bool {
+        let mut values = self.cells.iter().filter(|(_, value)| !value.is_null());
+        values.any(|(column, _)| !columns.contains(column))
     }
 
     /// What is known of a column. Numbers stay as they are written, because a
@@ -150,6 +276,7 @@ impl Row {
                 true => "true",
                 false => "false",
             })),
+            Some(Value::Null) if self.doubtful => Cell::Doubtful,
             Some(Value::Null) => Cell::Null,
             Some(Value::Array(_) | Value::Object(_)) => Cell::Compound,
             None if self.unchanged.iter().any(|name| name == column) => Cell::Unchanged,
@@ -162,6 +289,10 @@ impl Row {
     pub fn keeps(&self, old: &Self, column: &str) -> Option<bool> {
         if self.cell(column) == Cell::Unchanged {
             return Some(true);
+        }
+        let doubtful = |row: &Self| row.cell(column) == Cell::Doubtful;
+        if doubtful(self) || doubtful(old) {
+            return None;
         }
         Some(self.cells.get(column)? == old.cells.get(column)?)
     }
@@ -214,13 +345,20 @@ impl Op {
 }
 
 impl Format {
-    /// The word that people read.
+    /// The word that people read, and write into a rules file.
     pub fn word(self) -> &'static str {
         match self {
             Self::Empty => "empty",
             Self::Native => "native",
             Self::Debezium => "debezium",
-            Self::LogicalMessage => "logical message",
+            Self::Sequin => "sequin",
+            Self::WalListener => "wal-listener",
+            Self::Wal2Json => "wal2json",
+            Self::Pgstream => "pgstream",
+            Self::Maxwell => "maxwell",
+            Self::Canal => "canal",
+            Self::CockroachDb => "cockroachdb",
+            Self::CloudEvents => "cloudevents",
         }
     }
 }

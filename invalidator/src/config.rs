@@ -10,6 +10,7 @@
 //! stream = "CDC"
 //! durable = "invalidator"      # the place in the stream that all instances share;
 //!                              # another one begins the next epoch
+//! format = "auto"              # of the events: auto, or one of those of `format`
 //! filter = "cdc.public.>"      # only these subjects; default: all of the stream
 //! create_stream = false        # make the stream if it is not there
 //! subjects = ["cdc.>"]         # of a stream made here
@@ -53,6 +54,7 @@
 //! same for every service.
 
 use crate::dead_letter::DeadLetterSettings;
+use crate::format::received::FORMATS;
 use crate::inspect::{InspectorSettings, RATE, RATE_MAX};
 use crate::rules::Rules;
 use crate::source::{CreateSettings, SourceSettings};
@@ -105,12 +107,14 @@ pub struct Service {
 /// Everything that is wrong with it at once.
 pub fn rules(file: &str, text: &str) -> Result<RulesFile, Report> {
     reader::read(file, text, |file| {
-        let source = file.section("source", source);
+        let source = file.section("source", |section| {
+            let format = section.word_or("format", &FORMATS, None);
+            Some((source(section)?, format))
+        });
         let rules = Rules::parse(file);
-        Some(RulesFile {
-            source: source?,
-            rules: rules?,
-        })
+        let ((source, format), mut rules) = (source?, rules?);
+        rules.reading.format = format;
+        Some(RulesFile { source, rules })
     })
 }
 

@@ -2,15 +2,20 @@
 
 use crate::change::{Change, Malformed, Named, RowChange};
 use crate::format::detect;
+use crate::format::received::Received;
 use crate::mapping::{self, Outcome};
 use crate::rules::{OnMissing, Rules};
-use cache_core::model::key::Key;
+use cache_core::model::key::{Key, Name};
 use cache_core::wire::invalidation::Target;
+use std::collections::HashSet;
 
 /// The label of events that no rule decided on.
 pub const NO_RULE: &str = "none";
 /// The label of events that name their keys themselves.
 pub const NATIVE: &str = "native";
+
+/// The most keys and tags that one event makes invalid one by one.
+pub const TARGETS_MAX: usize = 10_000;
 
 /// What becomes of one event.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +26,8 @@ pub struct Decision {
     pub changed_ms: Option<u64>,
     /// Why the event is kept as a dead letter, if it is.
     pub letter: Option<Reason>,
-    /// One count for every rule about the event, or one without a rule.
+    /// For each change in the event, one count for every rule about it, or one without a
+    /// rule.
     pub counts: Vec<Count>,
 }
 
@@ -47,7 +53,7 @@ pub struct Count {
     pub targets: usize,
 }
 
-/// What an event came to. Every event is exactly one of these for each rule about
+/// What a change came to. Every change is exactly one of these for each rule about
 /// it, or once if there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Counted {
@@ -66,15 +72,62 @@ pub enum Counted {
 }
 
 /// Reads an event and asks the rules.
-pub fn decide(payload: &[u8], rules: &Rules) -> Decision {
-    match detect::parse(payload) {
-        Ok(parsed) => match parsed.change {
-            Change::Row(change) => decide_row(&change, rules),
-            Change::Named(named) => decide_named(named),
-            Change::Lost(_) => plain(Counted::Mapped, mapping::everything(rules.caches())),
-            Change::Nothing(_) => plain(Counted::Ignored, Vec::new()),
-        },
-        Err(malformed) => decide_malformed(&malformed, rules),
+pub fn decide(received: &Received<'_>, rules: &Rules) -> Decision {
+    let parsed = match detect::parse(received, &rules.reading) {
+        Ok(parsed) => parsed,
+        Err(malformed) => return decide_malformed(&malformed, rules),
+    };
+    let each = parsed.changes.into_iter();
+    let decisions = each.map(|change| decide_change(change, rules));
+    let together = decisions.reduce(Decision::and);
+    let mut decision = together.unwrap_or_else(|| plain(Counted::Ignored, Vec::new()));
+    narrow(&mut decision.targets);
+    decision
+}
+
+fn decide_change(change: Change, rules: &Rules) -> Decision {
+    match change {
+        Change::Row(change) => decide_row(&change, rules),
+        Change::Named(named) => decide_named(named),
+        Change::Lost(_) => plain(Counted::Mapped, mapping::everything(rules.caches())),
+        Change::Nothing(_) => plain(Counted::Ignored, Vec::new()),
+        Change::Malformed(malformed) => decide_malformed(&malformed, rules),
+    }
+}
+
+/// Names each target once. Beyond [`TARGETS_MAX`], clearing the caches costs less.
+fn narrow(targets: &mut Vec<Target>) {
+    if targets.len() > 1 {
+        let mut seen = HashSet::with_capacity(targets.len());
+        targets.retain(|target| seen.insert(target.clone()));
+    }
+    if targets.len() > TARGETS_MAX {
+        let mut caches: Vec<_> = targets.iter().filter_map(cache_of).collect();
+        caches.sort();
+        caches.dedup();
+        *targets = mapping::everything(caches);
+    }
+}
+
+fn cache_of(target: &Target) -> Option<Name> {
+    match target {
+        Target::Key { cache, .. } | Target::Tag { cache, .. } => Some(cache.clone()),
+        Target::Bucket(_) => None,
+    }
+}
+
+impl Decision {
+    /// What becomes of two changes that came as one event. One that is wrong does not
+    /// keep the other from its effect.
+    fn and(mut self, other: Self) -> Self {
+        self.targets.extend(other.targets);
+        self.counts.extend(other.counts);
+        self.letter = self.letter.or(other.letter);
+        self.changed_ms = match (self.changed_ms, other.changed_ms) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self
     }
 }
 
@@ -123,11 +176,7 @@ fn decide_row(change: &RowChange, rules: &Rules) -> Decision {
                 why: missing.to_string(),
             });
         }
-        for target in verdict.targets {
-            if !decision.targets.contains(&target) {
-                decision.targets.push(target);
-            }
-        }
+        decision.targets.extend(verdict.targets);
     }
     decision
 }

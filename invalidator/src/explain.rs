@@ -1,12 +1,13 @@
 //! What the rules make of one event, for people and for programs.
 
-use crate::change::{Change, Format, Op, TableName};
+use crate::change::{Change, Format, Op, Place, TableName};
 use crate::decide::{Decision, decide};
 use crate::format::detect;
+use crate::format::received::Received;
 use crate::mapping::{Outcome, map};
 use crate::rules::{OnMissing, Rules};
 use cache_core::wire::invalidation::Target;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::fmt;
 
 /// What the rules make of one event.
@@ -14,17 +15,26 @@ use std::fmt;
 pub struct Explanation {
     /// The format, if it could be told.
     pub format: Option<Format>,
-    /// The table and what was done to it, if the event is about one.
+    /// Where the source says that it happened.
+    pub place: Place,
+    /// What is in it, in order; empty if it could not be read.
+    pub changes: Vec<Told>,
+    /// What becomes of it, as `serve` decides it.
+    pub decision: Decision,
+}
+
+/// One change of an event.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Told {
+    /// The table and what was done to it, if the change is about one.
     pub row: Option<(TableName, Op)>,
     /// One line for every rule about the table.
     pub rules: Vec<RuleLine>,
     /// Why nobody depends on it, if that is so.
     pub nothing: Option<String>,
-    /// What becomes of it, as `serve` decides it.
-    pub decision: Decision,
 }
 
-/// What one rule made of an event.
+/// What one rule made of a change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleLine {
     /// Its line in the rules file.
@@ -42,22 +52,32 @@ pub struct RuleLine {
 }
 
 /// Explains an event; nothing else happens.
-pub fn explain(payload: &[u8], rules: &Rules) -> Explanation {
-    let mut explanation = Explanation {
-        format: None,
-        row: None,
-        rules: Vec::new(),
-        nothing: None,
-        decision: decide(payload, rules),
+pub fn explain(received: &Received<'_>, rules: &Rules) -> Explanation {
+    let decision = decide(received, rules);
+    let parsed = detect::parse(received, &rules.reading).ok();
+    let (format, place) = match &parsed {
+        Some(parsed) => (Some(parsed.format), parsed.place),
+        None => (None, Place::default()),
     };
-    let Ok(parsed) = detect::parse(payload) else {
-        return explanation;
+    let changes = parsed.into_iter().flat_map(|parsed| parsed.changes);
+    Explanation {
+        format,
+        place,
+        changes: changes.map(|change| tell(change, rules)).collect(),
+        decision,
+    }
+}
+
+fn tell(change: Change, rules: &Rules) -> Told {
+    let nothing = |why: String| Told {
+        nothing: Some(why),
+        ..Told::default()
     };
-    explanation.format = Some(parsed.format);
-    match parsed.change {
-        Change::Nothing(why) => explanation.nothing = Some(why.to_owned()),
-        Change::Lost(why) => explanation.nothing = Some(format!("everything is cleared: {why}")),
-        Change::Named(_) => {}
+    match change {
+        Change::Nothing(why) => nothing(why.to_owned()),
+        Change::Lost(why) => nothing(format!("everything is cleared: {why}")),
+        Change::Malformed(malformed) => nothing(format!("it cannot be read: {malformed}")),
+        Change::Named(_) => Told::default(),
         Change::Row(change) => {
             let lines = map(&change, rules).into_iter().map(|verdict| {
                 let rule = &rules.all[verdict.rule];
@@ -71,14 +91,15 @@ pub fn explain(payload: &[u8], rules: &Rules) -> Explanation {
                     targets: verdict.targets,
                 }
             });
-            explanation.rules = lines.collect();
-            if explanation.rules.is_empty() {
-                explanation.nothing = Some(format!("no rule is about {}", change.table));
+            let rules: Vec<_> = lines.collect();
+            let nobody = rules.is_empty();
+            Told {
+                rules,
+                nothing: nobody.then(|| format!("no rule is about {}", change.table)),
+                row: Some((change.table, change.op)),
             }
-            explanation.row = Some((change.table, change.op));
         }
     }
-    explanation
 }
 
 fn outcome(outcome: Outcome) -> (&'static str, Option<String>) {
@@ -89,6 +110,7 @@ fn outcome(outcome: Outcome) -> (&'static str, Option<String>) {
             let then = match policy {
                 OnMissing::Error => "it becomes a dead letter, and the cache is cleared",
                 OnMissing::Flush => "the cache is cleared",
+                OnMissing::FlushTag(_) => "the tag of `flush_tag` is cleared, or else the cache",
                 OnMissing::Skip => "the template is left out",
             };
             ("missing_column", Some(format!("{missing}; {then}")))
@@ -97,18 +119,41 @@ fn outcome(outcome: Outcome) -> (&'static str, Option<String>) {
 }
 
 impl Explanation {
-    /// The same for programs. Fields are added over time, never taken away.
+    /// The same for programs. Fields are added over time, never taken away: those of
+    /// the first change stand beside `changes` as well, for readers of single changes.
     pub fn json(&self) -> Value {
-        let rules: Vec<_> = self.rules.iter().map(RuleLine::json).collect();
-        json!({
+        let changes: Vec<_> = self.changes.iter().map(Told::json).collect();
+        let first = match self.changes.first() {
+            Some(first) => first.json(),
+            None => Told::default().json(),
+        };
+        let place = self.place.parts();
+        let place: Map<_, _> = place
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+        let mut all = json!({
             "format": self.format.map(Format::word),
-            "table": self.row.as_ref().map(|(table, _)| table.to_string()),
-            "op": self.row.as_ref().map(|(_, op)| op.word()),
+            "place": place,
             "changed_ms": self.decision.changed_ms,
-            "rules": rules,
-            "nothing": self.nothing,
+            "changes": changes,
             "dead_letter": self.decision.letter.as_ref().map(|letter| &letter.why),
             "invalidates": self.decision.targets.iter().map(target_json).collect::<Vec<_>>(),
+        });
+        if let (Value::Object(all), Value::Object(first)) = (&mut all, first) {
+            all.extend(first);
+        }
+        all
+    }
+}
+
+impl Told {
+    fn json(&self) -> Value {
+        let rules: Vec<_> = self.rules.iter().map(RuleLine::json).collect();
+        json!({
+            "table": self.row.as_ref().map(|(table, _)| table.to_string()),
+            "op": self.row.as_ref().map(|(_, op)| op.word()),
+            "rules": rules,
+            "nothing": self.nothing,
         })
     }
 }
@@ -130,6 +175,27 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let format = self.format.map_or("unknown", Format::word);
         writeln!(f, "format       {format}")?;
+        if !self.place.is_unknown() {
+            let place: Vec<_> = self.place.parts().collect();
+            let place = place.iter().map(|(name, value)| format!("{name} {value}"));
+            writeln!(f, "place        {}", place.collect::<Vec<_>>().join(", "))?;
+        }
+        for change in &self.changes {
+            change.fmt(f)?;
+        }
+        if let Some(letter) = &self.decision.letter {
+            writeln!(f, "dead letter  {}", letter.why)?;
+        }
+        for target in &self.decision.targets {
+            let (cache, kind, text) = parts(target);
+            writeln!(f, "invalidates  {cache} {kind} {text}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((table, op)) = &self.row {
             writeln!(f, "table        {table}")?;
             writeln!(f, "operation    {}", op.word())?;
@@ -149,13 +215,6 @@ impl fmt::Display for Explanation {
             if let Some(why) = &rule.why {
                 writeln!(f, "             {why}")?;
             }
-        }
-        if let Some(letter) = &self.decision.letter {
-            writeln!(f, "dead letter  {}", letter.why)?;
-        }
-        for target in &self.decision.targets {
-            let (cache, kind, text) = parts(target);
-            writeln!(f, "invalidates  {cache} {kind} {text}")?;
         }
         Ok(())
     }

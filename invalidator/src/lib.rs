@@ -17,7 +17,7 @@
 //! | whether what was announced still holds | [`inspect`] |
 //! | how events come from PostgreSQL | [`capture`] |
 //! | whether a database tells what the rules need | [`catalog`] |
-//! | the two files | [`config`] |
+//! | the two files | [`config`], [`schema`] |
 //! | the series | [`metrics`] |
 //!
 //! It holds no cache and never asks an L1 anything: it announces through the same
@@ -50,5 +50,6 @@ pub mod pipeline;
 pub mod postgres;
 pub mod recall;
 pub mod rules;
+pub mod schema;
 pub mod source;
 pub mod watch;

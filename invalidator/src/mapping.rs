@@ -66,6 +66,8 @@ pub enum Instead {
     Unchanged,
     /// NULL, in a required column.
     Null,
+    /// A null, which in this format may stand for a value that is left out.
+    Doubtful,
     /// An object or a list.
     Compound,
 }
@@ -91,9 +93,10 @@ fn judge(change: &RowChange, place: usize, rule: &Rule) -> Verdict {
         targets,
     };
     if change.op == Op::Truncate {
-        return match rule.on_truncate {
+        return match &rule.on_truncate {
             OnTruncate::Flush => verdict(Outcome::Mapped, vec![all_of(&rule.cache)]),
             OnTruncate::Ignore => verdict(Outcome::Ignored("truncates are ignored"), vec![]),
+            OnTruncate::Tags(tags) => verdict(Outcome::Mapped, of_table(change, rule, tags)),
         };
     }
     if !rule.on.contains(&change.op) {
@@ -114,20 +117,34 @@ fn judge(change: &RowChange, place: usize, rule: &Rule) -> Verdict {
     for template in &rule.tags {
         found.evaluate(template, |text| tag_target(&rule.cache, template, &text));
     }
-    let Found {
-        mut targets,
-        missing,
-        ..
-    } = found;
-    match missing {
-        None => verdict(Outcome::Mapped, targets),
+    match found.missing.take() {
+        None => verdict(Outcome::Mapped, found.targets),
         Some(missing) => {
-            if rule.on_missing != OnMissing::Skip {
-                push(&mut targets, all_of(&rule.cache));
+            let wide = match &rule.on_missing {
+                OnMissing::Error | OnMissing::Flush => true,
+                OnMissing::FlushTag(tag) => !found.flush_tag(tag),
+                OnMissing::Skip => false,
+            };
+            if wide {
+                push(&mut found.targets, all_of(&rule.cache));
             }
-            verdict(Outcome::Missing(missing, rule.on_missing), targets)
+            let outcome = Outcome::Missing(missing, rule.on_missing.clone());
+            verdict(outcome, found.targets)
         }
     }
+}
+
+/// What a truncate makes invalid, of the tags that every row has.
+fn of_table(change: &RowChange, rule: &Rule, tags: &[KeyTemplate]) -> Vec<Target> {
+    let target = |tag: &KeyTemplate| {
+        let text = tag.render_with(|field| Some(about(&change.table, &field.name)));
+        tag_target(&rule.cache, tag, &text.ok()?)
+    };
+    // A tag beyond its limits is nobody's, and its table's rows have none then.
+    let targets = tags
+        .iter()
+        .map(|tag| target(tag).unwrap_or_else(|| all_of(&rule.cache)));
+    targets.collect()
 }
 
 /// Whether an update surely changed none of the columns that the rule cares for.
@@ -153,13 +170,7 @@ struct Found<'e> {
 impl Found<'_> {
     /// Fills a template from the old and from the new row.
     fn evaluate(&mut self, template: &KeyTemplate, target: impl Fn(String) -> Option<Target>) {
-        let images: &[Image] = match self.change.op {
-            Op::Insert | Op::Read => &[Image::New],
-            Op::Update => &[Image::Old, Image::New],
-            Op::Delete => &[Image::Old],
-            Op::Truncate => &[],
-        };
-        for image in images {
+        for image in self.images() {
             match self.render(template, *image) {
                 Ok(Some(text)) => {
                     // Text beyond the limits of a key or tag is left out: the same
@@ -174,6 +185,36 @@ impl Found<'_> {
                 }
             }
         }
+    }
+
+    /// The images that this kind of change has.
+    fn images(&self) -> &'static [Image] {
+        match self.change.op {
+            Op::Insert | Op::Read => &[Image::New],
+            Op::Update => &[Image::Old, Image::New],
+            Op::Delete => &[Image::Old],
+            Op::Truncate => &[],
+        }
+    }
+
+    /// Names the tag that stands for all that a missing value may have named. False if it
+    /// does not: a row without this tag may be what is cached.
+    fn flush_tag(&mut self, tag: &KeyTemplate) -> bool {
+        let mut tags = Vec::new();
+        for image in self.images() {
+            if *image == Image::Old && self.old_key_is_the_new_one(tag) {
+                continue;
+            }
+            let text = self.render(tag, *image).ok().flatten();
+            match text.and_then(|text| tag_target(&self.rule.cache, tag, &text)) {
+                Some(tag) => tags.push(tag),
+                None => return false,
+            }
+        }
+        let some = !tags.is_empty();
+        tags.into_iter()
+            .for_each(|tag| push(&mut self.targets, tag));
+        some
     }
 
     /// The text of a template for one image; `None` if it has none because of a
@@ -223,6 +264,7 @@ impl Found<'_> {
             Some(Ok(Cell::Text(text))) => return Ok(Some(text)),
             Some(Ok(Cell::Null)) if !self.rule.required.contains(&field.name) => return Ok(None),
             Some(Ok(Cell::Null)) => Instead::Null,
+            Some(Ok(Cell::Doubtful)) => Instead::Doubtful,
             Some(Ok(Cell::Unchanged)) => Instead::Unchanged,
             Some(Ok(Cell::Absent)) => Instead::NoColumn,
             Some(Ok(Cell::Compound)) => Instead::Compound,
@@ -249,13 +291,26 @@ impl Found<'_> {
         let Some(row) = row else {
             return Some(Err(Instead::NoRow));
         };
-        Some(Ok(match (row.cell(column), other) {
-            (Cell::Unchanged, Some(other)) => match other.cell(column) {
-                Cell::Absent => Cell::Unchanged,
-                cell => cell,
-            },
+        Some(Ok(match (self.known(row, column), other) {
+            (unsure @ (Cell::Unchanged | Cell::Doubtful), Some(other)) => {
+                match self.known(other, column) {
+                    Cell::Absent => unsure,
+                    cell => cell,
+                }
+            }
             (cell, _) => cell,
         }))
+    }
+
+    /// A source that leaves out all but the replica identity has no value in any other
+    /// column. So where there is one, its nulls are NULL. That holds only if the rule's
+    /// `identity` is told: a guess may be too narrow.
+    fn known<'r>(&self, row: &'r Row, column: &str) -> Cell<'r> {
+        let told = self.rule.identity_is_told;
+        match row.cell(column) {
+            Cell::Doubtful if told && row.reaches_beyond(&self.rule.identity) => Cell::Null,
+            cell => cell,
+        }
     }
 }
 
@@ -316,10 +371,16 @@ impl fmt::Display for Missing {
             Instead::NoColumn => write!(f, "the event's {image} row leaves it out")?,
             Instead::Unchanged => write!(f, "the event leaves it out as unchanged")?,
             Instead::Null => write!(f, "it is NULL and `required`")?,
+            Instead::Doubtful => write!(
+                f,
+                "it is null, which may stand for a value left out, unless the rule tells its \
+                 `identity`"
+            )?,
             Instead::Compound => write!(f, "it is an object or a list")?,
         }
         match (self.image, self.instead) {
-            (Image::Old, Instead::NoRow | Instead::NoColumn) | (_, Instead::Unchanged) => {
+            (Image::Old, Instead::NoRow | Instead::NoColumn)
+            | (_, Instead::Unchanged | Instead::Doubtful) => {
                 f.write_str(" (with PostgreSQL: ALTER TABLE ... REPLICA IDENTITY FULL)")
             }
             _ => Ok(()),

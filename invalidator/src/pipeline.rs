@@ -12,6 +12,7 @@
 use crate::dead_letter::Letter;
 use crate::decide::{Decision, Reason, decide, give_up};
 use crate::delivery::{Deliveries, Delivery};
+use crate::format::received::Received;
 use crate::late;
 use crate::metrics::Stage;
 use crate::outbox::{InFlight, Outbox};
@@ -205,7 +206,12 @@ impl Pipeline {
         let decision = if delivery.attempt > self.settings.attempts_max {
             give_up(delivery.attempt, &self.rules)
         } else {
-            decide(&delivery.payload, &self.rules)
+            let received = Received {
+                subject: &delivery.subject,
+                headers: &delivery.headers,
+                payload: &delivery.payload,
+            };
+            decide(&received, &self.rules)
         };
         metrics.decided(&decision, delivery.attempt, clock.wall_ms());
         let Decision {

@@ -16,6 +16,7 @@
 use crate::batch::Batch;
 use crate::decide::decide;
 use crate::delivery::Past;
+use crate::format::received::Received;
 use crate::rules::Rules;
 use cache_core::coherence::announce::Announced;
 use cache_core::model::key::{Address, Bucket, Key, KeySpace};
@@ -98,7 +99,7 @@ pub async fn recall(
     let mut each = |sequence, payload: &[u8]| {
         recalled.events += 1;
         let position = Position::new(given.epoch, sequence, 0);
-        for target in decide(payload, rules).targets {
+        for target in decide(&Received::bytes(payload), rules).targets {
             batch.add(&target, position, None);
         }
     };

@@ -10,8 +10,18 @@
 //! update_of = ["email", "team_id", "name"]     # updates of other columns only are ignored
 //! identity = ["id"]                            # default: the columns of the first key
 //! required = ["email"]                         # a NULL here is as bad as no value at all
-//! on_missing = "error"                         # error | flush | skip
-//! on_truncate = "flush"                        # flush | ignore
+//! on_missing = "error"                         # error | flush | skip | flush_tag:...
+//! on_truncate = "flush"                        # flush | ignore | ["tag", ...]
+//!
+//! [[rule]]                                     # a row that is part of another object
+//! table = "public.order_items"
+//! cache = "orders"
+//! keys = ["order:{order_id}"]
+//! identity = ["id"]                            # an item may move to another order
+//!
+//! [[rule]]
+//! logical_message = "invalidate"               # messages that are native events
+//! cache = "users"                              # of those that name none
 //!
 //! [native]
 //! caches = ["sessions"]                        # caches that only native events name
@@ -28,19 +38,36 @@
 //! any other column misses its old value, and `on_missing` decides: `error` (the
 //! default) keeps the event as a dead letter and clears the rule's cache, because a
 //! colder cache is better than a wrong one; `flush` clears the cache and makes no
-//! noise; `skip` leaves the old key where it is. The cure is at the source:
-//! `ALTER TABLE … REPLICA IDENTITY FULL`.
+//! noise; `flush_tag:tenant:{tenant_id}` clears this tag in place of the cache, or the
+//! cache where the tag has no value either; `skip` leaves the old key where it is. The
+//! cure is at the source: `ALTER TABLE … REPLICA IDENTITY FULL`.
 //!
 //! A NULL is a value: no key was ever made of it, so its template is left out,
 //! unless the column is `required`. Some sources write NULL for what they do not
-//! know, and `required` is the guard against those.
+//! know. Where a format is known for that, such a null counts as missing, unless a value
+//! outside a told `identity` shows that the row is whole; elsewhere `required` is the
+//! guard.
+//!
+//! # When a table is truncated
+//!
+//! No row is told, so the cache is cleared, unless `on_truncate` names the tags that all
+//! of its entries have, which may use `{@schema}` and `{@table}`; `{ tags = [...] }` is
+//! the same as the list alone.
+//!
+//! # Templates
+//!
+//! `{column}` is filled from the old and from the new row, `{old.column}` and
+//! `{new.column}` from one of them, `{@schema}` and `{@table}` from the table's name.
+//! Filters follow a bar, as in `{email|lower|trunc:8}`; [`KeyTemplate`] has them all, and
+//! is what an application makes the same keys with.
 
 use crate::change::{Op, TableName};
+use crate::format::received::{Prefix, Reading};
 use crate::pattern::TablePattern;
 use cache_core::KeyTemplate;
 use cache_core::config::reader::Section;
 use cache_core::config::report::nearest;
-use cache_core::config::wrong::Wrong;
+use cache_core::config::wrong::{Wrong, one_of};
 use cache_core::model::key::Name;
 use cache_core::model::template::Scope;
 
@@ -51,6 +78,9 @@ pub const TEMPLATES_MAX: usize = 32;
 /// The template of a tag that clears the cache.
 pub const ALL: &str = "*";
 
+/// The key of a rule that is about logical messages, not about a table.
+const MESSAGE: &str = "logical_message";
+
 /// All rules of one file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
@@ -58,6 +88,8 @@ pub struct Rules {
     pub all: Vec<Rule>,
     /// The caches that only native events name.
     pub native: Vec<Name>,
+    /// How events are read.
+    pub reading: Reading,
 }
 
 /// One rule.
@@ -79,6 +111,8 @@ pub struct Rule {
     pub update_of: Vec<String>,
     /// The columns of the replica identity.
     pub identity: Vec<String>,
+    /// Whether the file tells them; otherwise they are guessed.
+    pub identity_is_told: bool,
     /// Columns whose NULL counts as missing.
     pub required: Vec<String>,
     /// What to do when a template misses a value.
@@ -88,39 +122,58 @@ pub struct Rule {
 }
 
 /// What to do when a template misses a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnMissing {
     /// Keep the event as a dead letter, and clear the cache.
     Error,
     /// Clear the cache.
     Flush,
+    /// Clear this tag, or the cache where the tag has no value either.
+    FlushTag(KeyTemplate),
     /// Leave the template out.
     Skip,
 }
 
 /// What to do when the table is truncated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnTruncate {
     /// Clear the cache.
     Flush,
     /// Nothing.
     Ignore,
+    /// Clear these tags.
+    Tags(Vec<KeyTemplate>),
 }
 
 impl Rules {
     /// Reads `[[rule]]` and `[native]`.
     pub fn parse(file: &mut Section<'_>) -> Option<Self> {
-        let all = file.sections("rule", Rule::parse);
+        let mut messages = Vec::new();
+        let all = file.sections("rule", |section| {
+            let text = section.opt_parsed(MESSAGE, prefix);
+            match section.has(MESSAGE) {
+                true => {
+                    let cache = section.opt_parsed("cache", |text| Name::new(text));
+                    messages.extend(text.map(|text| Prefix { text, cache }));
+                    None
+                }
+                false => Rule::parse(section),
+            }
+        });
         let native = file.section("native", |native| {
             let caches = native.list("caches", |text| Name::new(text));
             Some(caches.unwrap_or_default())
         });
-        if all.len() > RULES_MAX {
+        if all.len() + messages.len() > RULES_MAX {
             file.complain("rule", format!("there are more than {RULES_MAX} rules"));
         }
         let rules = Self {
             all,
             native: native?,
+            reading: Reading {
+                format: None,
+                messages,
+            },
         };
         if !file.has("rule") && rules.native.is_empty() {
             file.complain(
@@ -146,6 +199,8 @@ impl Rules {
     pub fn caches(&self) -> Vec<Name> {
         let mut caches: Vec<_> = self.all.iter().map(|rule| rule.cache.clone()).collect();
         caches.extend(self.native.iter().cloned());
+        let messages = self.reading.messages.iter();
+        caches.extend(messages.filter_map(|prefix| prefix.cache.clone()));
         caches.sort();
         caches.dedup();
         caches
@@ -162,10 +217,11 @@ impl Rule {
         let update_of = section.list("update_of", column).unwrap_or_default();
         let identity = section.list("identity", column);
         let required = section.list("required", column).unwrap_or_default();
-        let on_missing = section.word_or("on_missing", &ON_MISSING, OnMissing::Error);
-        let on_truncate = section.word_or("on_truncate", &ON_TRUNCATE, OnTruncate::Flush);
+        let on_missing = section.opt_parsed("on_missing", on_missing);
+        let on_truncate = on_truncate(section);
         let rule = Self {
             line: section.line().unwrap_or_default(),
+            identity_is_told: identity.is_some(),
             identity: identity.unwrap_or_else(|| first_columns(&keys)),
             table: table?,
             cache: cache?,
@@ -174,8 +230,8 @@ impl Rule {
             on: on.unwrap_or_else(|| vec![Op::Insert, Op::Update, Op::Delete]),
             update_of,
             required,
-            on_missing,
-            on_truncate,
+            on_missing: on_missing.unwrap_or(OnMissing::Error),
+            on_truncate: on_truncate.unwrap_or(OnTruncate::Flush),
         };
         rule.check(section);
         Some(rule)
@@ -261,11 +317,55 @@ const OPS: [(&str, Op); 4] = [
     ("read", Op::Read),
 ];
 
-const ON_MISSING: [(&str, OnMissing); 3] = [
-    ("error", OnMissing::Error),
-    ("flush", OnMissing::Flush),
-    ("skip", OnMissing::Skip),
-];
+/// What a word of `on_missing` begins with that names a tag.
+const FLUSH_TAG: &str = "flush_tag:";
 
-const ON_TRUNCATE: [(&str, OnTruncate); 2] =
-    [("flush", OnTruncate::Flush), ("ignore", OnTruncate::Ignore)];
+fn on_missing(text: &str) -> Result<OnMissing, Wrong> {
+    if let Some(tag) = text.strip_prefix(FLUSH_TAG) {
+        return Ok(OnMissing::FlushTag(KeyTemplate::new(tag)?));
+    }
+    let words = ["error", "flush", "skip", FLUSH_TAG].map(|word| (word, word));
+    Ok(match one_of(text, &words)? {
+        "flush" => OnMissing::Flush,
+        "skip" => OnMissing::Skip,
+        _ => OnMissing::Error,
+    })
+}
+
+fn on_truncate(section: &mut Section<'_>) -> Option<OnTruncate> {
+    const KEY: &str = "on_truncate";
+    let tags = match (section.has_list(KEY), section.has_table(KEY)) {
+        (true, _) => section.list(KEY, tag_of_table),
+        (_, true) => section.opt_section(KEY, |section| section.list("tags", tag_of_table)),
+        _ => {
+            let words = ["flush", "ignore"].map(|word| (word, word));
+            let word = section.opt_parsed(KEY, |text| one_of(text, &words))?;
+            return Some(match word {
+                "ignore" => OnTruncate::Ignore,
+                _ => OnTruncate::Flush,
+            });
+        }
+    };
+    let tags = tags.unwrap_or_default();
+    if tags.is_empty() {
+        section.complain(KEY, "`on_truncate` names no tags".to_owned());
+    }
+    Some(OnTruncate::Tags(tags))
+}
+
+/// A tag that every row of a table has.
+fn tag_of_table(text: &str) -> Result<KeyTemplate, Wrong> {
+    let tag = KeyTemplate::new(text)?;
+    let column = columns(&tag).next().map(str::to_owned);
+    match column {
+        None => Ok(tag),
+        Some(column) => Err(format!("a truncate has no row, so no `{column}` either").into()),
+    }
+}
+
+fn prefix(text: &str) -> Result<String, String> {
+    match (1..=64).contains(&text.len()) {
+        true => Ok(text.to_owned()),
+        false => Err("a prefix has 1 to 64 bytes".to_owned()),
+    }
+}

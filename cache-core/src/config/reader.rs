@@ -317,6 +317,18 @@ impl<'a> Section<'a> {
         self.table.is_some_and(|table| table.contains_key(key))
     }
 
+    /// Whether the value of a key is a list; for keys that take a word as well.
+    pub fn has_list(&self, key: &str) -> bool {
+        let value = self.table.and_then(|table| table.get(key));
+        value.is_some_and(|value| value.get_ref().is_array())
+    }
+
+    /// Whether the value of a key is a table; for keys that take a word as well.
+    pub fn has_table(&self, key: &str) -> bool {
+        let value = self.table.and_then(|table| table.get(key));
+        value.is_some_and(|value| value.get_ref().is_table())
+    }
+
     /// How messages name this table: `[l2]`, `[[rule]] 2`; empty for the file.
     pub fn title(&self) -> &str {
         &self.title

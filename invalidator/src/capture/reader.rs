@@ -3,7 +3,7 @@
 use crate::capture::event;
 use crate::capture::pgoutput::{self, Message, Relation, RowMessage, Unreadable};
 use crate::capture::place::Place;
-use crate::format::debezium::MESSAGE_PREFIX;
+use crate::format::received::MESSAGE_PREFIX;
 use bytes::Bytes;
 use pgwire_replication::ReplicationEvent;
 use std::collections::HashMap;

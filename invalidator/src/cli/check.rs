@@ -40,7 +40,7 @@ pub async fn run(args: &Args) -> Exit {
         Ok(file) => file.rules,
         Err(exit) => return exit,
     };
-    let count = rules.all.len();
+    let count = rules.all.len() + rules.reading.messages.len();
     let noun = if count == 1 { "rule" } else { "rules" };
     let mut text = format!("{}: no problems, {count} {noun}\n", args.rules.display());
     for rule in &rules.all {
@@ -51,6 +51,9 @@ pub async fn run(args: &Args) -> Exit {
             rule.cache,
             templates.join(", ")
         );
+    }
+    for prefix in &rules.reading.messages {
+        text += &format!("  messages `{}`: native events\n", prefix.text);
     }
     match (say(&text), &args.db) {
         (Exit::Done, Some(url)) => compare(args, &rules, url).await,

@@ -4,6 +4,7 @@ use crate::cli::exit::{complain, read, say};
 use crate::config;
 use crate::explain::explain;
 use crate::format::detect::EVENT_BYTES_MAX;
+use crate::format::received::Received;
 use cache_core::ops::exit::Exit;
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -14,6 +15,12 @@ pub struct Args {
     /// The rules file
     #[arg(long, value_name = "FILE")]
     rules: PathBuf,
+    /// The subject that the event was published on
+    #[arg(long, default_value = "")]
+    subject: String,
+    /// A header of the event, as `name: value`; may be repeated
+    #[arg(long, value_name = "HEADER", value_parser = header)]
+    header: Vec<(String, String)>,
     /// How to show it
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -42,7 +49,12 @@ pub fn run(args: &Args) -> Exit {
         complain(&format_args!("cannot read the event: {error}"));
         return Exit::Failed;
     }
-    let explanation = explain(&event, &rules);
+    let received = Received {
+        subject: &args.subject,
+        headers: &args.header,
+        payload: &event,
+    };
+    let explanation = explain(&received, &rules);
     let text = match args.output {
         Output::Text => explanation.to_string(),
         Output::Json => format!("{:#}\n", explanation.json()),
@@ -50,5 +62,12 @@ pub fn run(args: &Args) -> Exit {
     match (say(&text), &explanation.decision.letter) {
         (Exit::Done, Some(_)) => Exit::Problems,
         (exit, _) => exit,
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
+        None => Err("write a header as `name: value`".to_owned()),
     }
 }

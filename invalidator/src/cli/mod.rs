@@ -7,6 +7,7 @@ pub mod check;
 pub mod exit;
 pub mod explain;
 pub mod life;
+pub mod schema;
 pub mod serve;
 
 use crate::metrics::VERSION;
@@ -36,12 +37,15 @@ enum Command {
     Check(check::Args),
     /// Show what the rules make of one event, given on standard input
     Explain(explain::Args),
+    /// Print the JSON schema of the rules file, for editors
+    Schema,
 }
 
 const EXIT_CODES: &str = "\
 Examples:
   invalidator check rules.toml
   invalidator explain --rules rules.toml < event.json
+  invalidator schema > rules.schema.json
   invalidator serve --config invalidator.toml --rules rules.toml
   invalidator capture postgres --config capture.toml
 
@@ -59,6 +63,7 @@ impl Cli {
                 telemetry::start(self.log.as_deref(), std::io::stderr().is_terminal());
                 capture::run(args).await
             }
+            Command::Schema => schema::run(),
             Command::Serve(args) => {
                 telemetry::start(self.log.as_deref(), std::io::stderr().is_terminal());
                 serve::run(&args).await

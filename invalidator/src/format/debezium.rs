@@ -1,43 +1,42 @@
 //! Debezium's envelope, as its server's JetStream sink writes it: with the schema
-//! around it (the default) or without.
+//! around it (the default) or without, from any of its connectors.
 //!
 //! What surprises in it:
 //!
 //! - With PostgreSQL's default replica identity `before` is `null` in an update and
 //!   holds the primary key only in a delete.
-//! - A large column that did not change is [`UNAVAILABLE`] instead of its value.
+//! - The key of a record is not sent; a delete of MongoDB has nothing else.
 //! - A changed primary key comes as a delete and an insert.
 //! - `TRUNCATE` is sent only if `skipped.operations` is set to `none`.
-//! - `op` is `m` for a logical message, which has no table. With the prefix
-//!   `cacheaside` its content is a native event: the application says what to
-//!   invalidate in the same transaction.
+//! - `op` is `m` for a [logical message](super::message), which has no table.
+//! - `source.lsn` is the change's own. That of its commit is nowhere: `sequence` begins
+//!   with the last one before it.
 
-use crate::change::{Change, Format, Malformed, Op, Parsed, Row, RowChange, TableName};
-use crate::format::{base64, native};
-use serde_json::{Map, Value};
+use crate::change::{Change, Format, Malformed, Op, Parsed, Place, RowChange, TableName};
+use crate::format::debezium_rows::rows;
+use crate::format::fields::{Object, base64, number, opt_text, whole};
+use crate::format::received::{Reading, Received};
+use crate::format::{debezium_flat, message};
+use serde_json::Value;
 
-/// What Debezium writes for a large column that did not change.
-pub const UNAVAILABLE: &str = "__debezium_unavailable_value";
-/// The same in a column of bytes, which are written as base64.
-pub const UNAVAILABLE_BYTES: &str = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==";
-/// The prefix of logical messages that are native events.
-pub const MESSAGE_PREFIX: &str = "cacheaside";
-
-type Object = Map<String, Value>;
-
-/// Reads `event` if it has the shape of an envelope; `None` if it has not.
+/// Reads `event` if it has the shape of an envelope, or of a flattened one; `None` if it
+/// has not.
 ///
 /// # Errors
 /// What is wrong with the envelope, and its table if that much could be read.
-pub fn parse(event: &Object) -> Option<Result<Parsed, Malformed>> {
-    let nothing = |why| Some(Ok(parsed(Format::Debezium, Change::Nothing(why))));
+pub fn parse(
+    event: &Object,
+    received: &Received<'_>,
+    reading: &Reading,
+) -> Option<Result<Parsed, Malformed>> {
+    let nothing = |why| Some(Ok(Parsed::one(Format::Debezium, Change::Nothing(why))));
     let envelope = match (event.get("payload"), event.contains_key("schema")) {
         (Some(Value::Null), true) => return nothing("a tombstone"),
         (Some(Value::Object(payload)), _) => payload,
         _ => event,
     };
     if envelope.contains_key("op") {
-        return Some(parse_envelope(envelope));
+        return Some(parse_envelope(envelope, reading));
     }
     // What Debezium sends beside changes, usually on subjects of its own.
     let has = |key: &str| envelope.contains_key(key);
@@ -47,18 +46,22 @@ pub fn parse(event: &Object) -> Option<Result<Parsed, Malformed>> {
         () if has("status") && has("id") && has("event_count") => {
             nothing("the border of a transaction")
         }
-        () => None,
+        () => debezium_flat::parse(envelope, received, reading.format == Some(Format::Debezium)),
     }
 }
 
-fn parse_envelope(envelope: &Object) -> Result<Parsed, Malformed> {
+/// Reads an envelope without the schema around it.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_envelope(envelope: &Object, reading: &Reading) -> Result<Parsed, Malformed> {
     let op = match envelope.get("op").and_then(Value::as_str) {
         Some("c") => Op::Insert,
         Some("u") => Op::Update,
         Some("d") => Op::Delete,
         Some("t") => Op::Truncate,
         Some("r") => Op::Read,
-        Some("m") => return parse_message(envelope),
+        Some("m") => return parse_message(envelope, reading),
         // The table may be known for all that, so it is looked at first.
         _ => {
             let wrong = Malformed::new("`op` must be one of c, u, d, t, r and m");
@@ -70,46 +73,27 @@ fn parse_envelope(envelope: &Object) -> Result<Parsed, Malformed> {
     };
     let source = source_of(envelope)?;
     let table = table_of(source)?;
-    let of_table = |wrong: Malformed| wrong.of_table(&table);
-    let old = image(envelope, "before").map_err(of_table)?;
-    let new = image(envelope, "after").map_err(of_table)?;
-    if new.is_none() && matches!(op, Op::Insert | Op::Update | Op::Read) {
-        let wrong = format!("`after` is missing from the {} of a row", op.word());
-        return Err(of_table(Malformed::new(wrong)));
-    }
-    let change = Change::Row(RowChange {
-        changed_ms: source.get("ts_ms").and_then(Value::as_u64),
+    let place = place_of(source);
+    let (old, new) = rows(envelope, source, op).map_err(|wrong| wrong.of_table(&table))?;
+    let change = RowChange {
+        changed_ms: place.commit_ms(),
         op,
-        // A delete may carry a row of nulls as `after`; it says nothing.
-        new: new.filter(|_| op != Op::Delete),
         old,
+        new,
         table,
-    });
-    Ok(parsed(Format::Debezium, change))
+    };
+    Ok(Parsed::row(Format::Debezium, whole(change, "after")?).at(place))
 }
 
 /// A message that the application wrote into the database's log.
-fn parse_message(envelope: &Object) -> Result<Parsed, Malformed> {
+fn parse_message(envelope: &Object, reading: &Reading) -> Result<Parsed, Malformed> {
     let message = envelope.get("message").and_then(Value::as_object);
     let message = message.ok_or_else(|| Malformed::new("`message` must be an object"))?;
-    if message.get("prefix").and_then(Value::as_str) != Some(MESSAGE_PREFIX) {
-        let change = Change::Nothing("a logical message for somebody else");
-        return Ok(parsed(Format::LogicalMessage, change));
-    }
-    let content = message.get("content").and_then(Value::as_str);
-    let content = content.and_then(base64::decode);
-    let content = content.ok_or_else(|| Malformed::new("`message.content` must be base64"))?;
-    let event: Object = serde_json::from_slice(&content).map_err(|error| {
-        Malformed::new(format!("`message.content` is no native event: {error}"))
-    })?;
-    let mut named = native::parse_body(&event)?;
-    let committed = source_of(envelope)
-        .ok()
-        .and_then(|source| source.get("ts_ms"));
-    named.changed_ms = named
-        .changed_ms
-        .or_else(|| committed.and_then(Value::as_u64));
-    Ok(parsed(Format::LogicalMessage, Change::Named(named)))
+    let content = opt_text(message, "content").and_then(base64);
+    let place = source_of(envelope).map(place_of).unwrap_or_default();
+    let prefix = opt_text(message, "prefix").unwrap_or_default();
+    let change = message::read(prefix, content.as_deref(), place.commit_ms(), reading);
+    Ok(Parsed::one(Format::Debezium, change).at(place))
 }
 
 fn source_of(envelope: &Object) -> Result<&Object, Malformed> {
@@ -117,55 +101,31 @@ fn source_of(envelope: &Object) -> Result<&Object, Malformed> {
     source.ok_or_else(|| Malformed::new("`source` must be an object"))
 }
 
-/// MySQL has databases where others have schemas, so its database takes that place.
+/// Most connectors tell milliseconds; newer ones tell them, microseconds and nanoseconds.
+fn place_of(source: &Object) -> Place {
+    let millis = || number(source, "ts_ms")?.checked_mul(1_000);
+    Place {
+        lsn: number(source, "lsn"),
+        commit_us: number(source, "ts_us").or_else(millis),
+        ..Place::default()
+    }
+}
+
+/// Where others have schemas, MySQL has databases, MongoDB too, Vitess keyspaces, and
+/// Spanner nothing; that takes the schema's place.
 fn table_of(source: &Object) -> Result<TableName, Malformed> {
-    let text = |key: &str| match source.get(key) {
-        Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
-        _ => None,
+    let text = |key: &str| opt_text(source, key).map(str::to_owned);
+    let table = text("table").or_else(|| text("collection"));
+    let table = table.ok_or_else(|| Malformed::new("`source.table` must be a string"))?;
+    let (database, schema) = match (text("schema"), text("keyspace"), text("db")) {
+        (Some(schema), _, database) => (database, Some(schema)),
+        (None, Some(keyspace), _) => (None, Some(keyspace)),
+        (None, None, database) => (None, database.or_else(|| text("database_id"))),
     };
-    let table = text("table").ok_or_else(|| Malformed::new("`source.table` must be a string"))?;
-    match (text("schema"), text("db")) {
-        (Some(schema), database) => Ok(TableName {
-            database,
-            schema,
-            table,
-        }),
-        (None, Some(schema)) => Ok(TableName {
-            database: None,
-            schema,
-            table,
-        }),
-        (None, None) => Err(Malformed::new(
-            "`source` names neither a `schema` nor a `db`",
-        )),
-    }
-}
-
-fn image(envelope: &Object, key: &str) -> Result<Option<Row>, Malformed> {
-    match envelope.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Object(cells)) => {
-            let (unchanged, known): (Vec<_>, Object) = split_unchanged(cells);
-            Ok(Some(Row::new(known, unchanged)))
-        }
-        Some(_) => Err(Malformed::new(format!("`{key}` must be an object or null"))),
-    }
-}
-
-fn split_unchanged(cells: &Object) -> (Vec<String>, Object) {
-    let mut unchanged = Vec::new();
-    let mut known = Object::new();
-    for (column, value) in cells {
-        match value.as_str() {
-            Some(UNAVAILABLE | UNAVAILABLE_BYTES) => unchanged.push(column.clone()),
-            _ => {
-                known.insert(column.clone(), value.clone());
-            }
-        }
-    }
-    (unchanged, known)
-}
-
-fn parsed(format: Format, change: Change) -> Parsed {
-    Parsed { format, change }
+    let wrong = || Malformed::new("`source` names neither a `schema` nor a `db`");
+    Ok(TableName {
+        database,
+        schema: schema.ok_or_else(wrong)?,
+        table,
+    })
 }

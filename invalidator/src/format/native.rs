@@ -6,20 +6,23 @@
 //! ```
 //!
 //! `keys` and `tags` may be left out, but not both. The tag `*` clears the cache.
-//! `source_time_ms` is for measuring lag and may be left out. Keys that are not
-//! known here are ignored, so that newer writers can talk to older readers.
+//! `source_time_ms` is for measuring lag and may be left out. `commit_lsn`, `index`,
+//! `lsn` and `commit_us` say where the source saw it, as in [`Place`]; each may be left
+//! out. Keys that are not known here are ignored, so that newer writers can talk to older
+//! readers.
 //!
 //! With `op` it tells of a row instead, see [`row`]. Two more come from what writes the
 //! changes of a whole database: `{"cacheaside": 1, "lost": "why"}`, where some may be
 //! missing, clears every cache of the rules; `{"cacheaside": 1, "beat": …}` says that it
 //! lives.
 
-use crate::change::{Change, Malformed, Named};
-use crate::format::fields::source_time;
+use crate::change::{Change, Format, Malformed, Named, Parsed, Place};
+use crate::format::fields::{Object, number, source_time};
+use crate::format::received::{Reading, Received};
 use crate::format::row;
 use cache_core::model::key::{Key, Name};
 use cache_core::model::tag::Tag;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// The version of the format that this reads.
 pub const VERSION: u64 = 1;
@@ -32,11 +35,27 @@ pub const BEAT: &str = "beat";
 /// The most keys and tags in one event; more are sent as several events.
 pub const NAMED_MAX: usize = 1_000;
 
+/// Reads `event` if it is marked as native; `None` if it is not.
+///
+/// # Errors
+/// As [`parse`].
+pub fn read(event: &Object, _: &Received<'_>, _: &Reading) -> Option<Result<Parsed, Malformed>> {
+    event.contains_key(MARK).then(|| {
+        let place = Place {
+            commit_lsn: number(event, "commit_lsn"),
+            index: number(event, "index"),
+            lsn: number(event, "lsn"),
+            commit_us: number(event, "commit_us"),
+        };
+        Ok(Parsed::one(Format::Native, parse(event)?).at(place))
+    })
+}
+
 /// Reads a native event.
 ///
 /// # Errors
 /// What is wrong with it, and the cache if that much could be read.
-pub fn parse(event: &Map<String, Value>) -> Result<Change, Malformed> {
+pub fn parse(event: &Object) -> Result<Change, Malformed> {
     if event.get(MARK).and_then(Value::as_u64) != Some(VERSION) {
         return Err(Malformed::new(format!(
             "`{MARK}` must be {VERSION}, the one version of the native format"
@@ -59,7 +78,7 @@ pub fn parse(event: &Map<String, Value>) -> Result<Change, Malformed> {
 ///
 /// # Errors
 /// As [`parse`].
-pub fn parse_body(event: &Map<String, Value>) -> Result<Named, Malformed> {
+pub fn parse_body(event: &Object) -> Result<Named, Malformed> {
     let cache = match event.get("cache") {
         Some(Value::String(text)) => {
             Name::new(text).map_err(|error| Malformed::new(format!("`cache`: {error}")))?
@@ -69,7 +88,7 @@ pub fn parse_body(event: &Map<String, Value>) -> Result<Named, Malformed> {
     parse_rest(event, &cache).map_err(|wrong| wrong.of_cache(&cache))
 }
 
-fn parse_rest(event: &Map<String, Value>, cache: &Name) -> Result<Named, Malformed> {
+fn parse_rest(event: &Object, cache: &Name) -> Result<Named, Malformed> {
     let keys = strings(event, "keys")?;
     let tags = strings(event, "tags")?;
     match keys.len() + tags.len() {
@@ -100,7 +119,7 @@ fn tag(text: &str) -> Result<Tag, Malformed> {
     }
 }
 
-fn strings<'e>(event: &'e Map<String, Value>, key: &str) -> Result<Vec<&'e str>, Malformed> {
+fn strings<'e>(event: &'e Object, key: &str) -> Result<Vec<&'e str>, Malformed> {
     let wrong = || Malformed::new(format!("`{key}` must be a list of strings"));
     match event.get(key) {
         None => Ok(Vec::new()),

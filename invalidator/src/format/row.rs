@@ -12,8 +12,8 @@
 //! `database` may stand beside the schema. Keys that are not known here are ignored.
 
 use crate::change::{Malformed, Op, Row, RowChange, TableName};
-use crate::format::fields::{source_time, text};
-use serde_json::{Map, Value};
+use crate::format::fields::{Object, source_time, text};
+use serde_json::Value;
 
 /// What tells a row's change from an event that names keys.
 pub const MARK: &str = "op";
@@ -24,7 +24,7 @@ const OPS: [Op; 5] = [Op::Insert, Op::Update, Op::Delete, Op::Truncate, Op::Read
 ///
 /// # Errors
 /// What is wrong with it, and its table if that much could be read.
-pub fn parse(event: &Map<String, Value>) -> Result<RowChange, Malformed> {
+pub fn parse(event: &Object) -> Result<RowChange, Malformed> {
     let table = TableName {
         database: text(event, "database").ok(),
         schema: text(event, "schema")?,
@@ -33,7 +33,7 @@ pub fn parse(event: &Map<String, Value>) -> Result<RowChange, Malformed> {
     parse_rest(event, &table).map_err(|wrong| wrong.of_table(&table))
 }
 
-fn parse_rest(event: &Map<String, Value>, table: &TableName) -> Result<RowChange, Malformed> {
+fn parse_rest(event: &Object, table: &TableName) -> Result<RowChange, Malformed> {
     let word = text(event, MARK)?;
     let op = OPS.into_iter().find(|op| op.word() == word);
     let op = op.ok_or_else(|| {
@@ -64,11 +64,7 @@ fn parse_rest(event: &Map<String, Value>, table: &TableName) -> Result<RowChange
     })
 }
 
-fn image(
-    event: &Map<String, Value>,
-    key: &str,
-    unchanged: &[&str],
-) -> Result<Option<Row>, Malformed> {
+fn image(event: &Object, key: &str, unchanged: &[&str]) -> Result<Option<Row>, Malformed> {
     match event.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Object(cells)) => {

@@ -22,6 +22,7 @@ use cache_core::random::Random;
 use cache_core::wire::invalidation::{Content, Invalidation, Message, Target};
 use invalidator::decide::decide;
 use invalidator::delivery::{Deliveries, Delivery};
+use invalidator::format::received::Received;
 use invalidator::rules::Rules;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -168,7 +169,7 @@ pub(crate) async fn carry(world: Arc<World>, life: Arc<Lifeline>, rules: Rules) 
 
 async fn announce(line: &Line, voice: &Voice, delivery: &Delivery, rules: &Rules) {
     let position = Position::new(0, delivery.sequence, 0);
-    let targets = decide(&delivery.payload, rules).targets;
+    let targets = decide(&Received::bytes(&delivery.payload), rules).targets;
     let rows = targets.iter().flat_map(rows_of);
     for row in rows {
         let deleted = move |cell: &mut Cell| {

@@ -13,6 +13,7 @@ use invalidator::capture::journal::PLACE;
 use invalidator::capture::place::Place;
 use invalidator::capture::settings::settings;
 use invalidator::decide::decide;
+use invalidator::format::received::Received;
 use invalidator::rules::Rules;
 use serde_json::Value;
 use std::net::Ipv4Addr;
@@ -223,7 +224,7 @@ pub(crate) async fn connect(postgres: &PostgresServer) -> Client {
 pub(crate) fn targets<'e>(rules: &str, payloads: impl Iterator<Item = &'e [u8]>) -> Vec<String> {
     let rules = reader::read("rules.toml", rules, Rules::parse).expect("good rules");
     let all = payloads.flat_map(|payload| {
-        let decision = decide(payload, &rules);
+        let decision = decide(&Received::bytes(payload), &rules);
         let letter = decision.letter.map(|_| "!".to_owned());
         let targets = decision.targets.into_iter().map(|target| match target {
             Target::Key { key, .. } => String::from_utf8(key.to_vec()).expect("a text"),

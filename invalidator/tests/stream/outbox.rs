@@ -8,6 +8,7 @@ use invalidator::capture::outbox::settings::settings;
 use invalidator::capture::outbox::sql::sql;
 use invalidator::capture::settings::table;
 use invalidator::decide::decide;
+use invalidator::format::received::Received;
 use invalidator::rules::Rules;
 use std::collections::HashMap;
 
@@ -45,7 +46,7 @@ async fn told(database: &Database) -> HashMap<String, u64> {
     let rules = reader::read("rules.toml", RULES, Rules::parse).expect("good rules");
     let mut told = HashMap::new();
     for payload in database.payloads().await {
-        let decision = decide(&payload, &rules);
+        let decision = decide(&Received::bytes(&payload), &rules);
         assert_eq!(
             decision.letter,
             None,

@@ -104,6 +104,7 @@ fn explain_shows_what_an_event_invalidates() {
     assert_eq!(
         out,
         "format       debezium\n\
+         place        commit_us 5000\n\
          table        shop.public.users\n\
          operation    update\n\
          rule         line 4: public.users -> users: mapped\n\
@@ -122,6 +123,8 @@ fn explain_tells_programs_the_same() {
     let (code, out, _) = files.run(&arguments, &update("null"));
     let told: serde_json::Value = serde_json::from_str(&out).expect("it is JSON");
     assert_eq!(told["format"], "debezium");
+    assert_eq!(told["place"], serde_json::json!({"commit_us": 5000}));
+    assert_eq!(told["changes"][0]["op"], "update");
     assert_eq!(told["table"], "shop.public.users");
     assert_eq!(told["op"], "update");
     assert_eq!(told["rules"][0]["outcome"], "missing_column");
@@ -203,10 +206,75 @@ fn serve_without_nats_ends_with_4_and_hides_the_password() {
 fn help_names_the_exit_codes() {
     let (code, out, _) = Files::new().run(&["--help"], "");
     assert_eq!(code, 0);
-    for wanted in ["serve", "check", "explain", "Exit codes: 0 ended as asked"] {
+    for wanted in [
+        "serve",
+        "check",
+        "explain",
+        "schema",
+        "Exit codes: 0 ended as asked",
+    ] {
         assert!(out.contains(wanted), "{out}");
     }
     let (code, _, err) = Files::new().run(&["sevre"], "");
     assert_eq!(code, 2);
     assert!(err.contains("serve"), "{err}");
+}
+
+#[test]
+fn explain_takes_what_comes_beside_the_bytes() {
+    let files = Files::new();
+    files.write("rules.toml", RULES);
+    let arguments = [
+        "explain",
+        "--rules",
+        "rules.toml",
+        "--subject",
+        "cdc.public.users",
+        "--header",
+        "Ce-Specversion: 1.0",
+        "--header",
+        "ce-type: org.example.changed",
+    ];
+    let event = r#"{"after": {"id": 7, "team_id": 4}, "before": null}"#;
+    let (code, out, err) = files.run(&arguments, event);
+    assert_eq!(
+        out,
+        "format       cloudevents\n\
+         table        public.users\n\
+         operation    insert\n\
+         rule         line 4: public.users -> users: mapped\n\
+         invalidates  users key user:7\n\
+         invalidates  users tag team:4\n",
+        "{err}"
+    );
+    assert_eq!(code, 0);
+    let (code, _, err) = files.run(&["explain", "--rules", "rules.toml", "--header", "x"], "");
+    assert_eq!(code, 2);
+    assert!(err.contains("write a header as `name: value`"), "{err}");
+}
+
+#[test]
+fn explain_shows_each_change_of_an_event() {
+    let files = Files::new();
+    files.write("rules.toml", RULES);
+    let event = r#"{"change": [
+        {"kind": "insert", "schema": "public", "table": "users", "columnnames": ["id", "team_id"],
+         "columnvalues": [7, 4]},
+        {"kind": "insert", "schema": "public", "table": "other"}]}"#;
+    let (code, out, _) = files.run(&["explain", "--rules", "rules.toml"], event);
+    assert!(
+        out.contains("rule         line 4: public.users -> users: mapped\n"),
+        "{out}"
+    );
+    assert!(
+        out.contains("nothing      it cannot be read: `columnnames` is missing"),
+        "{out}"
+    );
+    assert_eq!(code, 3, "one would become a dead letter");
+}
+
+#[test]
+fn schema_prints_the_schema() {
+    let (code, out, _) = Files::new().run(&["schema"], "");
+    assert_eq!((code, out.as_str()), (0, invalidator::schema::RULES));
 }

@@ -1,29 +1,42 @@
 //! Documented samples of each event format, with the traps that they set.
 
+use cache_core::model::key::Name;
 use cache_core::model::tag::Tag;
 use invalidator::change::{Cell, Change, Format, Malformed, Op, Parsed, RowChange};
-use invalidator::format::detect::{EVENT_BYTES_MAX, parse};
+use invalidator::format::detect::{self, CHANGES_MAX, EVENT_BYTES_MAX};
 use invalidator::format::native::NAMED_MAX;
+use invalidator::format::received::{FORMATS, Prefix, Reading, Received};
+
+/// Reads an event by its shape alone.
+pub(crate) fn parse(payload: &[u8]) -> Result<Parsed, Malformed> {
+    detect::parse(&Received::bytes(payload), &Reading::default())
+}
+
+/// The one thing that an event says.
+pub(crate) fn one(parsed: Parsed) -> Change {
+    let [change] = <[Change; 1]>::try_from(parsed.changes).expect("one change");
+    change
+}
 
 fn row_change(event: &str) -> RowChange {
-    match parse(event.as_bytes()) {
-        Ok(Parsed {
-            format: Format::Debezium,
-            change: Change::Row(change),
-        }) => change,
+    match parse(event.as_bytes()).map(one) {
+        Ok(Change::Row(change)) => change,
         other => panic!("{event}: {other:?}"),
     }
 }
 
 fn nothing(event: &str) -> &'static str {
-    match parse(event.as_bytes()).map(|parsed| parsed.change) {
+    match parse(event.as_bytes()).map(one) {
         Ok(Change::Nothing(why)) => why,
         other => panic!("{event}: {other:?}"),
     }
 }
 
 fn malformed(event: &str) -> Malformed {
-    parse(event.as_bytes()).expect_err(event)
+    match parse(event.as_bytes()).map(one) {
+        Err(malformed) | Ok(Change::Malformed(malformed)) => malformed,
+        other => panic!("{event}: {other:?}"),
+    }
 }
 
 const SOURCE: &str = r#""source": {"connector": "postgresql", "ts_ms": 1559033904863,
@@ -136,9 +149,9 @@ fn a_logical_message_carries_a_native_event() {
         )
     };
     let parsed = parse(event("cacheaside", content).as_bytes()).expect("a message");
-    assert_eq!(parsed.format, Format::LogicalMessage);
-    let Change::Named(named) = parsed.change else {
-        panic!("{parsed:?}");
+    assert_eq!(parsed.format, Format::Debezium);
+    let Change::Named(named) = one(parsed) else {
+        panic!("it names what is invalid");
     };
     assert_eq!(named.cache.as_str(), "users");
     assert_eq!(named.tags, [Tag::new("team:1").expect("a tag")]);
@@ -151,7 +164,7 @@ fn a_logical_message_carries_a_native_event() {
     assert!(
         malformed(&event("cacheaside", "!"))
             .why
-            .contains("must be base64")
+            .contains("cannot be decoded")
     );
     assert!(
         malformed(&event("cacheaside", "Zm9v"))
@@ -166,8 +179,8 @@ fn a_native_event() {
         "tags": ["team:3", "*"], "source_time_ms": 1700000000000, "from_tomorrow": true}"#;
     let parsed = parse(event.as_bytes()).expect("a native event");
     assert_eq!(parsed.format, Format::Native);
-    let Change::Named(named) = parsed.change else {
-        panic!("{parsed:?}");
+    let Change::Named(named) = one(parsed) else {
+        panic!("it names what is invalid");
     };
     assert_eq!(named.keys, ["user:7"]);
     assert_eq!(named.tags, [Tag::new("team:3").expect("a tag"), Tag::all()]);
@@ -186,7 +199,7 @@ fn malformed_events_say_what_is_wrong() {
     );
     let bad_op = format!(r#"{{{SOURCE}, "op": "x"}}"#);
     let no_after = format!(r#"{{{SOURCE}, "op": "u", "after": null}}"#);
-    let text_row = format!(r#"{{{SOURCE}, "op": "c", "after": "{{}}"}}"#);
+    let text_row = format!(r#"{{{SOURCE}, "op": "c", "after": "{{"}}"#);
     for (event, why) in [
         ("{", "not JSON"),
         ("[1]", "no object"),
@@ -218,7 +231,7 @@ fn malformed_events_say_what_is_wrong() {
         (&long_key, "1 to 512 bytes"),
         (&bad_op, "one of c, u, d, t, r and m"),
         (&no_after, "`after` is missing from the update"),
-        (&text_row, "`after` must be an object or null"),
+        (&text_row, "`after` must be an object or null, or its JSON"),
         (r#"{"op": "u", "after": {}}"#, "`source` must be an object"),
         (r#"{"op": "u", "source": {}}"#, "`source.table`"),
         (
@@ -255,4 +268,128 @@ fn a_malformed_event_still_tells_what_it_is_about() {
 fn deep_nesting_is_refused_and_no_overflow() {
     let deep = "[".repeat(100_000);
     assert!(malformed(&deep).why.contains("recursion limit"));
+}
+
+/// Reads an event in the one format that the rules file asks for.
+fn asked(format: &str, event: &str) -> Result<Parsed, Malformed> {
+    let (_, format) = FORMATS
+        .into_iter()
+        .find(|(word, _)| *word == format)
+        .expect("a word");
+    let reading = Reading {
+        format,
+        ..Reading::default()
+    };
+    let received = Received {
+        subject: "cdc.public.users",
+        ..Received::bytes(event.as_bytes())
+    };
+    detect::parse(&received, &reading)
+}
+
+#[test]
+fn each_word_for_a_format_is_that_of_the_format() {
+    for (word, format) in FORMATS {
+        assert_eq!(word, format.map_or("auto", Format::word));
+    }
+}
+
+#[test]
+fn one_format_may_be_asked_for_and_others_are_refused_with_the_reason() {
+    let native = r#"{"cacheaside": 1, "cache": "users", "keys": ["user:7"]}"#;
+    assert_eq!(
+        asked("auto", native).expect("native").format,
+        Format::Native
+    );
+    assert_eq!(
+        asked("native", native).expect("native").format,
+        Format::Native
+    );
+    let error = asked("sequin", native).expect_err("it is not Sequin's");
+    assert!(
+        error
+            .why
+            .contains("has not the shape of `sequin`, the `format` of [source]"),
+        "{error}"
+    );
+    let error = asked("cloudevents", native).expect_err("it has no envelope");
+    assert!(error.why.contains("`specversion` must be 1.0"), "{error}");
+    assert_eq!(
+        asked("sequin", " ").expect("a tombstone").format,
+        Format::Empty
+    );
+
+    // A row without any mark is one of Debezium's only if that is said.
+    let row = r#"{"id": 7, "email": "a@x"}"#;
+    assert!(asked("auto", row).is_err());
+    let Change::Row(change) = one(asked("debezium", row).expect("a row")) else {
+        panic!("no row");
+    };
+    assert_eq!(
+        (change.table.to_string().as_str(), change.op),
+        ("public.users", Op::Update)
+    );
+}
+
+#[test]
+fn an_event_with_too_many_changes_clears_everything() {
+    let event = |count: usize| {
+        let rows = vec![r#"{"id": "1"}"#; count].join(",");
+        format!(
+            r#"{{"isDdl": false, "type": "INSERT", "database": "shop", "table": "users", "data": [{rows}]}}"#
+        )
+    };
+    let most = parse(event(CHANGES_MAX).as_bytes()).expect("good");
+    assert_eq!(most.changes.len(), CHANGES_MAX);
+    let over = parse(event(CHANGES_MAX + 1).as_bytes()).expect("good");
+    assert!(matches!(one(over), Change::Lost(why) if why.contains("10001 changes")));
+}
+
+#[test]
+fn a_message_may_have_a_prefix_of_its_own_and_no_cache() {
+    let reading = Reading {
+        format: None,
+        messages: vec![Prefix {
+            text: "drop".to_owned(),
+            cache: Some(Name::new("users").expect("a name")),
+        }],
+    };
+    let said = |content: &str| {
+        let event = serde_json::json!({"action": "M", "prefix": "drop", "content": content});
+        let event = event.to_string();
+        one(detect::parse(&Received::bytes(event.as_bytes()), &reading).expect("a message"))
+    };
+    let Change::Named(named) = said(r#"{"tags": ["team:1"]}"#) else {
+        panic!("it names a tag");
+    };
+    assert_eq!(named.cache.as_str(), "users");
+    let Change::Named(named) = said(r#"{"cacheaside": 1, "cache": "teams", "keys": ["k"]}"#) else {
+        panic!("it names a key");
+    };
+    assert_eq!(named.cache.as_str(), "teams", "what it names goes first");
+    let row = r#"{"cacheaside": 1, "op": "truncate", "schema": "s", "table": "t"}"#;
+    assert!(matches!(said(row), Change::Row(_)), "any native event");
+    assert!(matches!(said("team:1"), Change::Malformed(_)));
+}
+
+/// The columns of a table may have the names that tell other formats.
+#[test]
+fn a_flattened_row_is_one_whatever_its_columns_are() {
+    for columns in [
+        r#""database": "d", "type": "insert", "ts": 1, "data": {}"#,
+        r#""record": {}, "action": "read", "metadata": {}"#,
+        r#""after": {}, "resolved": "1730151561127470000.0""#,
+        r#""isDdl": true, "type": "ALTER""#,
+        r#""action": "B", "change": []"#,
+    ] {
+        let row =
+            format!(r#"{{"id": 7, {columns}, "__op": "u", "__table": "users", "__schema": "s"}}"#);
+        for event in [
+            row.clone(),
+            format!(r#"{{"schema": {{}}, "payload": {row}}}"#),
+        ] {
+            let change = row_change(&event);
+            assert_eq!(change.table.to_string(), "s.users", "{event}");
+        }
+    }
 }

@@ -1,10 +1,10 @@
 //! Which keys and tags a change makes invalid: the cases in which a simple
 //! replacement of `{column}` would leave an old key cached.
 
+use crate::formats::{one, parse};
 use cache_core::config::reader;
 use cache_core::wire::invalidation::Target;
 use invalidator::change::{Change, RowChange};
-use invalidator::format::detect::parse;
 use invalidator::mapping::{Outcome, map};
 use invalidator::rules::{OnMissing, Rules};
 
@@ -24,7 +24,7 @@ fn change(op: &str, before: &str, after: &str) -> RowChange {
         r#"{{"op": "{op}", "before": {before}, "after": {after},
             "source": {{"db": "shop", "schema": "public", "table": "users"}}}}"#
     );
-    match parse(event.as_bytes()).map(|parsed| parsed.change) {
+    match parse(event.as_bytes()).map(one) {
         Ok(Change::Row(change)) => change,
         other => panic!("{event}: {other:?}"),
     }
@@ -280,4 +280,85 @@ fn every_rule_about_a_table_counts_and_other_tables_have_none() {
     let mut elsewhere = change;
     elsewhere.table.schema = "private".into();
     assert!(map(&elsewhere, &rules).is_empty());
+}
+
+#[test]
+fn a_truncate_clears_the_tags_that_are_named() {
+    let rules = users("on_truncate = ['{@schema}.{@table}', 'team:all']\n");
+    let truncate = change("t", "null", "null");
+    assert_eq!(mapped(&rules, &truncate), ["t:public.users", "t:team:all"]);
+    assert_eq!(mapped(&users("on_truncate = ['*']\n"), &truncate), ["t:*"]);
+    let long = format!("on_truncate = ['{}']\n", "x".repeat(129));
+    assert_eq!(
+        mapped(&users(&long), &truncate),
+        ["t:*"],
+        "no tag is so long"
+    );
+}
+
+#[test]
+fn a_miss_clears_a_tag_where_that_is_all_it_can_be_about() {
+    let rules = users("identity = ['id', 'team_id']\non_missing = 'flush_tag:team:{team_id}'\n");
+    let (_, policy, targets) = missing(&rules, &change("u", "null", NEW));
+    assert!(matches!(policy, OnMissing::FlushTag(_)), "{policy:?}");
+    assert_eq!(targets, ["k:user:1", "k:user:email:b@x", "t:team:3"]);
+
+    // The old team may be another one, and nobody knows which.
+    let rules = users("on_missing = 'flush_tag:team:{team_id}'\n");
+    let (.., targets) = missing(&rules, &change("u", "null", NEW));
+    assert_eq!(targets, ["k:user:1", "k:user:email:b@x", "t:*"]);
+
+    // A row of no team was cached without the tag.
+    let old = r#"{"id": 1, "team_id": null}"#;
+    let (.., targets) = missing(&rules, &change("u", old, NEW));
+    assert_eq!(targets, ["k:user:1", "k:user:email:b@x", "t:*"]);
+
+    let old = r#"{"id": 1, "team_id": 2}"#;
+    let (.., targets) = missing(&rules, &change("u", old, NEW));
+    let both = ["k:user:1", "k:user:email:b@x", "t:team:2", "t:team:3"];
+    assert_eq!(targets, both);
+    let fixed = users("on_missing = 'flush_tag:all-users'\n");
+    let (.., targets) = missing(&fixed, &change("d", "null", "null"));
+    assert_eq!(targets, ["t:all-users"]);
+}
+
+#[test]
+fn a_null_that_may_be_no_null_is_one_in_a_row_that_is_whole() {
+    let event = |old: &str, new: &str| {
+        let event = format!(
+            r#"{{"schema": "public", "table": "users", "action": "UPDATE",
+                "data": {new}, "dataOld": {old}, "commitTime": "2024-10-28T21:39:21Z"}}"#
+        );
+        match parse(event.as_bytes()).map(one) {
+            Ok(Change::Row(change)) => change,
+            other => panic!("{event}: {other:?}"),
+        }
+    };
+    let key_only = r#"{"id": 1, "email": null, "team_id": null}"#;
+    let whole = r#"{"id": 1, "email": null, "team_id": 3}"#;
+    let told = users("identity = ['id']\n");
+    let (why, ..) = missing(&told, &event(key_only, NEW));
+    assert!(why.contains("may stand for a value left out"), "{why}");
+    assert_eq!(
+        mapped(&told, &event(whole, NEW)),
+        ["k:user:1", "k:user:email:b@x"]
+    );
+    let (why, ..) = missing(&users(""), &event(whole, NEW));
+    assert!(
+        why.contains("unless the rule tells its `identity`"),
+        "{why}"
+    );
+
+    // In the new row it may be a large column that did not change.
+    let new = r#"{"id": 1, "email": null, "team_id": 3}"#;
+    assert_eq!(
+        mapped(&told, &event(OLD, new)),
+        ["k:user:1", "k:user:email:a@x"]
+    );
+    let only = users("identity = ['id']\nupdate_of = ['email']\n");
+    assert_eq!(
+        judge(&only, &event(whole, new)).0,
+        Outcome::Mapped,
+        "it may have changed for all one knows"
+    );
 }

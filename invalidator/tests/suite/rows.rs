@@ -1,18 +1,19 @@
 //! Rows, losses and heartbeats in the native format.
 
+use crate::formats::{one, parse};
 use crate::world;
 use cache_core::config::reader;
 use cache_core::model::tag::Tag;
 use cache_core::wire::invalidation::Target;
 use invalidator::change::{Cell, Change, Format, Op};
 use invalidator::decide::{Counted, decide};
-use invalidator::format::detect::parse;
+use invalidator::format::received::Received;
 use invalidator::rules::Rules;
 
 fn change(event: &str) -> Change {
     let parsed = parse(event.as_bytes()).expect(event);
     assert_eq!(parsed.format, Format::Native);
-    parsed.change
+    one(parsed)
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn native_rows_that_are_malformed_say_what_is_wrong_and_which_table_it_is() {
 fn changes_that_may_be_lost_clear_every_cache_and_a_heartbeat_none() {
     let rules = reader::read("rules.toml", world::RULES, Rules::parse).expect("good rules");
     let lost = decide(
-        br#"{"cacheaside": 1, "lost": "the slot was dropped"}"#,
+        &Received::bytes(br#"{"cacheaside": 1, "lost": "the slot was dropped"}"#),
         &rules,
     );
     assert_eq!(lost.counts[0].outcome, Counted::Mapped);
@@ -92,7 +93,7 @@ fn changes_that_may_be_lost_clear_every_cache_and_a_heartbeat_none() {
         other => panic!("{other:?}"),
     });
     assert_eq!(cleared.collect::<Vec<_>>(), ["sessions", "users"]);
-    let beat = decide(br#"{"cacheaside": 1, "beat": 1}"#, &rules);
+    let beat = decide(&Received::bytes(br#"{"cacheaside": 1, "beat": 1}"#), &rules);
     assert_eq!(beat.counts[0].outcome, Counted::Ignored);
     assert!(beat.targets.is_empty());
 }
