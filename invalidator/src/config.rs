@@ -10,7 +10,8 @@
 //! stream = "CDC"
 //! durable = "invalidator"      # the place in the stream that all instances share;
 //!                              # another one begins the next epoch
-//! format = "auto"              # of the events: auto, or one of those of `format`
+//! format = "auto"              # or native, debezium, sequin, wal-listener, wal2json,
+//!                              # pgstream, maxwell, canal, cockroachdb, cloudevents
 //! filter = "cdc.public.>"      # only these subjects; default: all of the stream
 //! create_stream = false        # make the stream if it is not there
 //! subjects = ["cdc.>"]         # of a stream made here

@@ -1,7 +1,7 @@
 //! From a change to the keys and tags that it makes invalid: pure, so that
 //! `explain` shows exactly what `serve` does.
 
-use crate::change::{Cell, Op, Row, RowChange, TableName};
+use crate::change::{Cell, Doubt, Op, Row, RowChange, TableName};
 use crate::rules::{ALL, OnMissing, OnTruncate, Rule, Rules, columns};
 use cache_core::KeyTemplate;
 use cache_core::model::key::{Key, Name};
@@ -150,10 +150,13 @@ fn of_table(change: &RowChange, rule: &Rule, tags: &[KeyTemplate]) -> Vec<Target
 /// Whether an update surely changed none of the columns that the rule cares for.
 fn leaves_columns_alone(change: &RowChange, rule: &Rule) -> bool {
     match (change.op, &change.old, &change.new) {
-        (Op::Update, Some(old), Some(new)) if !rule.update_of.is_empty() => rule
-            .update_of
-            .iter()
-            .all(|column| new.keeps(old, column) == Some(true)),
+        (Op::Update, Some(old), Some(new))
+            if !rule.update_of.is_empty() && !is_blank_beyond_identity(old, rule) =>
+        {
+            rule.update_of
+                .iter()
+                .all(|column| new.keeps(old, column) == Some(true))
+        }
         _ => false,
     }
 }
@@ -302,16 +305,38 @@ impl Found<'_> {
         }))
     }
 
-    /// A source that leaves out all but the replica identity has no value in any other
-    /// column. So where there is one, its nulls are NULL. That holds only if the rule's
-    /// `identity` is told: a guess may be too narrow.
+    /// What is known of a column, once the rest of the row has told whether it is whole.
     fn known<'r>(&self, row: &'r Row, column: &str) -> Cell<'r> {
-        let told = self.rule.identity_is_told;
-        match row.cell(column) {
-            Cell::Doubtful if told && row.reaches_beyond(&self.rule.identity) => Cell::Null,
-            cell => cell,
+        let rule = self.rule;
+        let of_identity = rule.identity.iter().any(|name| name == column);
+        match (row.cell(column), row.doubt()) {
+            // Only a told identity proves that: a guess may be too narrow.
+            (Cell::Doubtful, _) if rule.identity_is_told && reaches_beyond(row, rule) => Cell::Null,
+            (Cell::Text(_) | Cell::Null | Cell::Compound, Doubt::Blanks)
+                if !of_identity && is_blank_beyond_identity(row, rule) =>
+            {
+                Cell::Doubtful
+            }
+            (cell, _) => cell,
         }
     }
+}
+
+/// Whether a row has a value outside the replica identity. A source that leaves out all
+/// else has none there.
+fn reaches_beyond(row: &Row, rule: &Rule) -> bool {
+    match rule.identity.is_empty() {
+        // Nothing is known of it; most are of one column.
+        true => row.values().count() > 1,
+        false => row
+            .values()
+            .any(|column| !rule.identity.iter().any(|name| name == column)),
+    }
+}
+
+/// Whether zero and empty values of a row may stand for what is left out.
+fn is_blank_beyond_identity(row: &Row, rule: &Rule) -> bool {
+    row.doubt() == Doubt::Blanks && !reaches_beyond(row, rule)
 }
 
 fn about<'t>(table: &'t TableName, name: &str) -> Cow<'t, str> {
@@ -373,8 +398,8 @@ impl fmt::Display for Missing {
             Instead::Null => write!(f, "it is NULL and `required`")?,
             Instead::Doubtful => write!(
                 f,
-                "it is null, which may stand for a value left out, unless the rule tells its \
-                 `identity`"
+                "it is null or blank, which may stand for a value left out, unless the rule \
+                 tells its `identity`"
             )?,
             Instead::Compound => write!(f, "it is an object or a list")?,
         }

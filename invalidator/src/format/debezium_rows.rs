@@ -1,13 +1,15 @@
 //! The images of rows in Debezium's envelope, as its connectors write them.
 //!
 //! - A large column that did not change is [`UNAVAILABLE`] instead of its value.
+//! - PostgreSQL's old row may hold the replica identity alone. The other columns are then
+//!   null, or zero or empty if they may not be NULL.
 //! - MongoDB's documents are JSON in a string, with types wrapped as `{"$oid": …}`. An
 //!   update may have no document, but `updateDescription` with the changed fields.
 //! - YugabyteDB wraps each value as `{"value": …, "set": true}`; what is not set did not
 //!   change.
 //! - Spanner may be told to send changed columns only; the others are null.
 
-use crate::change::{Malformed, Op, Row};
+use crate::change::{Doubt, Malformed, Op, Row};
 use crate::format::fields::{Object, before as overlaid, opt_text};
 use serde_json::Value;
 
@@ -35,11 +37,14 @@ pub fn rows(
     let changed_only = ["OLD_AND_NEW_VALUES", "NEW_VALUES"];
     let kind = opt_text(source, "value_capture_type");
     let doubt = op == Op::Update && kind.is_some_and(|kind| changed_only.contains(&kind));
-    let row = |cells: Object| match doubt {
-        true => row_of(cells).doubting(),
-        false => row_of(cells),
+    let doubt = |usual| if doubt { Doubt::Nulls } else { usual };
+    let of_old = match opt_text(source, "connector") {
+        Some("postgresql") => Doubt::Blanks,
+        _ => Doubt::Nothing,
     };
-    Ok((old.map(row), new.map(row)))
+    let old = old.map(|cells| row_of(cells).doubting(doubt(of_old)));
+    let new = new.map(|cells| row_of(cells).doubting(doubt(Doubt::Nothing)));
+    Ok((old, new))
 }
 
 /// One row without the envelope around it.

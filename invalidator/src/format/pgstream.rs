@@ -1,4 +1,4 @@
-//! pgstream's events: the fields of [wal2json](super::wal2json)'s version 2, with
+//! pgstream's events: the fields of [wal2json]'s version 2, with
 //! `metadata` beside them and an `id` in each column; its webhooks wrap them in `Data`.
 
 use crate::change::{Format, Malformed, Parsed};

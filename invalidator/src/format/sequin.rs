@@ -9,7 +9,7 @@
 //! - A large column that did not change is [`UNCHANGED`].
 //! - `read` is a row of a backfill: nothing changed.
 
-use crate::change::{Format, Malformed, Op, Parsed, Place, Row, RowChange, TableName};
+use crate::change::{Doubt, Format, Malformed, Op, Parsed, Place, Row, RowChange, TableName};
 use crate::format::fields::{Object, before, number, object, op, opt_text, text, whole};
 use crate::format::received::{Reading, Received};
 use crate::format::time::micros;
@@ -61,7 +61,10 @@ fn row(event: &Object, table: &TableName, place: Place) -> Result<RowChange, Mal
     let record = object(event, "record")?;
     let changes = object(event, "changes")?.filter(|changes| !changes.is_empty());
     let (old, new) = match (op, record) {
-        (Op::Delete, record) => (record.map(|row| Row::plain(row.clone()).doubting()), None),
+        (Op::Delete, record) => (
+            record.map(|row| Row::plain(row.clone()).doubting(Doubt::Nulls)),
+            None,
+        ),
         (Op::Update, Some(record)) => {
             let (known, unchanged) = split(record);
             let old = changes.map(|changes| Row::plain(before(&known, changes)));

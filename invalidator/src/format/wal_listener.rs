@@ -8,7 +8,7 @@
 //!   column that did not change (in `data`). So it counts as not known, unless the rest
 //!   of the row shows which it is.
 
-use crate::change::{Format, Malformed, Op, Parsed, Row, RowChange, TableName};
+use crate::change::{Doubt, Format, Malformed, Op, Parsed, Row, RowChange, TableName};
 use crate::format::fields::{Object, at_time, object, op, opt_text, text, whole};
 use crate::format::received::{Reading, Received};
 use crate::format::time::micros;
@@ -46,11 +46,11 @@ fn read(event: &Object) -> Result<Parsed, Malformed> {
     let new = image("data")?;
     let change = RowChange {
         op,
-        old: image("dataOld")?.map(Row::doubting),
+        old: image("dataOld")?.map(|row| row.doubting(Doubt::Nulls)),
         // Nothing of a new row can be unchanged.
         new: match op {
             Op::Insert => new,
-            _ => new.map(Row::doubting),
+            _ => new.map(|row| row.doubting(Doubt::Nulls)),
         },
         changed_ms: place.commit_ms(),
         table,

@@ -195,6 +195,19 @@ fn one_event_with_very_many_keys_clears_their_caches() {
     );
 }
 
+/// The equations would notice a refused event that is not kept.
+#[test]
+#[should_panic(expected = "refused without a letter")]
+fn a_refused_event_without_a_letter_breaks_the_equations() {
+    let rules = rules();
+    let refused = decide(b"{", &rules);
+    let lost = Decision {
+        letter: None,
+        ..refused
+    };
+    check(&lost, &rules);
+}
+
 /// What an event as a whole came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Class {

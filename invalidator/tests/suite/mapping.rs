@@ -362,3 +362,43 @@ fn a_null_that_may_be_no_null_is_one_in_a_row_that_is_whole() {
         "it may have changed for all one knows"
     );
 }
+
+/// An old row of the replica identity alone has blanks in all other columns.
+#[test]
+fn blanks_are_values_only_beside_other_values() {
+    let event = |op: &str, before: &str, after: &str| {
+        let event = format!(
+            r#"{{"op": "{op}", "before": {before}, "after": {after}, "source": {{
+                "connector": "postgresql", "db": "shop", "schema": "public", "table": "users"}}}}"#
+        );
+        match parse(event.as_bytes()).map(one) {
+            Ok(Change::Row(change)) => change,
+            other => panic!("{event}: {other:?}"),
+        }
+    };
+    let key_only = r#"{"id": 1, "email": "", "team_id": 0, "since": null}"#;
+    let whole = r#"{"id": 1, "email": "", "team_id": 3, "since": null}"#;
+    let (why, _, targets) = missing(&users(""), &event("d", key_only, "null"));
+    assert!(why.contains("may stand for a value left out"), "{why}");
+    assert_eq!(targets, ["k:user:1", "t:*"]);
+    let keys = mapped(&users(""), &event("d", whole, "null"));
+    assert_eq!(keys, ["k:user:1", "k:user:email:"]);
+
+    let tags = "[[rule]]\ntable = 'public.users'\ncache = 'teams'\ntags = ['team:{team_id}']\n";
+    let (.., targets) = missing(&rules(tags), &event("d", key_only, "null"));
+    assert_eq!(
+        targets,
+        ["t:*"],
+        "without an identity, one value is too few"
+    );
+    assert_eq!(
+        mapped(&rules(tags), &event("d", whole, "null")),
+        ["t:team:3"]
+    );
+
+    // The old value may have been any other one than the blank.
+    let new = r#"{"id": 1, "email": "", "team_id": 0, "since": null}"#;
+    let only = users("update_of = ['email']\n");
+    let (outcome, _) = judge(&only, &event("u", key_only, new));
+    assert!(matches!(outcome, Outcome::Missing(..)), "{outcome:?}");
+}

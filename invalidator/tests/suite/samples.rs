@@ -5,7 +5,7 @@ use cache_core::config::reader;
 use cache_core::wire::invalidation::Target;
 use invalidator::decide::decide;
 use invalidator::format::detect;
-use invalidator::format::received::Received;
+use invalidator::format::received::{FORMATS, Reading, Received};
 use invalidator::rules::Rules;
 use std::fmt::Write;
 use std::fs;
@@ -162,6 +162,26 @@ fn shown(sample: &Sample, rules: &Rules) -> String {
         let _ = writeln!(text, "  letter: {}", letter.why);
     }
     text
+}
+
+/// Each folder is named by its format, which reads all of it also if it is asked for.
+#[test]
+fn a_format_that_is_asked_for_reads_what_auto_reads() {
+    for sample in all() {
+        let (folder, _) = sample.name.split_once('/').expect("a folder");
+        let asked = FORMATS.into_iter().find(|(word, _)| *word == folder);
+        let (_, format) = asked.expect("a word for a format");
+        let reading = Reading {
+            format,
+            ..Reading::default()
+        };
+        let auto = detect::parse(&sample.received(), &Reading::default());
+        if let Ok(parsed) = &auto {
+            assert_eq!(Some(parsed.format), format, "{}", sample.name);
+        }
+        let asked = detect::parse(&sample.received(), &reading);
+        assert_eq!(asked, auto, "{}", sample.name);
+    }
 }
 
 #[test]
