@@ -77,6 +77,27 @@ pub struct DeadLetterSettings {
     pub bytes_max: u64,
 }
 
+impl DeadLetterSettings {
+    /// The stream to be made if it is not there.
+    pub fn stream_config(&self) -> Config {
+        Config {
+            name: self.stream.clone(),
+            subjects: vec![format!("{SUBJECT_PREFIX}.>")],
+            retention: RetentionPolicy::Limits,
+            storage: StorageType::File,
+            max_age: self.keep,
+            max_bytes: i64::try_from(self.bytes_max).unwrap_or(i64::MAX),
+            description: Some("events that the invalidator could not read".to_owned()),
+            ..Config::default()
+        }
+    }
+
+    /// The subjects of all letters of one consumer.
+    pub fn subjects(durable: &str) -> String {
+        format!("{SUBJECT_PREFIX}.{}.>", token(durable))
+    }
+}
+
 /// Dead letters in a stream of NATS JetStream.
 #[derive(Clone)]
 pub struct JetStreamLetters {
@@ -98,18 +119,8 @@ impl JetStreamLetters {
         source: &str,
         durable: &str,
     ) -> Result<Self, Error> {
-        let config = Config {
-            name: settings.stream.clone(),
-            subjects: vec![format!("{SUBJECT_PREFIX}.>")],
-            retention: RetentionPolicy::Limits,
-            storage: StorageType::File,
-            max_age: settings.keep,
-            max_bytes: i64::try_from(settings.bytes_max).unwrap_or(i64::MAX),
-            description: Some("events that the invalidator could not read".to_owned()),
-            ..Config::default()
-        };
         context
-            .get_or_create_stream(config)
+            .get_or_create_stream(settings.stream_config())
             .await
             .map_err(|error| {
                 let doing = "opening the stream of dead letters";

@@ -15,7 +15,10 @@
 //! | the stream, its consumer and its continuity | [`source`], [`consume`], [`watch`] |
 //! | what L2 should hold after everything stopped | [`recall`] |
 //! | whether what was announced still holds | [`inspect`] |
-//! | the two files | [`config`] |
+//! | whether everything is paused | [`pause`] |
+//! | the two files | [`config`], [`settings`] |
+//! | what NATS made of what it was asked for | [`echo`] |
+//! | what operators do | [`operate`] |
 //! | the series | [`metrics`] |
 //!
 //! It holds no cache and never asks an L1 anything: it announces through the same
@@ -33,16 +36,20 @@ pub mod consume;
 pub mod dead_letter;
 pub mod decide;
 pub mod delivery;
+pub mod echo;
 pub mod explain;
 pub mod format;
 pub mod inspect;
 pub mod late;
 pub mod mapping;
 pub mod metrics;
+pub mod operate;
 pub mod outbox;
 pub mod pattern;
+pub mod pause;
 pub mod pipeline;
 pub mod recall;
 pub mod rules;
+pub mod settings;
 pub mod source;
 pub mod watch;

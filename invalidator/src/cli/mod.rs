@@ -5,7 +5,9 @@
 pub mod check;
 pub mod exit;
 pub mod explain;
+pub mod files;
 pub mod serve;
+pub mod setup;
 
 use crate::app::VERSION;
 use cache_core::ops::telemetry;
@@ -32,6 +34,8 @@ enum Command {
     Check(check::Args),
     /// Show what the rules make of one event, given on standard input
     Explain(explain::Args),
+    /// Make the streams and the consumer, and compare them with the files
+    Setup(setup::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -39,21 +43,26 @@ Examples:
   invalidator check rules.toml
   invalidator explain --rules rules.toml < event.json
   invalidator serve --config invalidator.toml --rules rules.toml
+  invalidator setup --config invalidator.toml --rules rules.toml --dry-run
 
 Exit codes: 0 ended as asked, 1 failed, 2 wrong arguments or configuration,
-3 check or explain found problems, 4 Redis or NATS cannot be reached, 130 or 143
+3 a check found problems, 4 Redis or NATS cannot be reached, 130 or 143
 ended at once by a second SIGINT or SIGTERM.";
 
 impl Cli {
     /// Does what the arguments say.
     pub async fn run(self) -> ExitCode {
+        let is_service = matches!(self.command, Command::Serve(_));
+        // Whoever waits for one answer wants to read of nothing but trouble.
+        let log = self
+            .log
+            .or_else(|| (!is_service).then(|| "warn".to_owned()));
+        telemetry::start(log.as_deref(), std::io::stderr().is_terminal());
         let code = match self.command {
             Command::Check(args) => check::run(&args),
             Command::Explain(args) => explain::run(&args),
-            Command::Serve(args) => {
-                telemetry::start(self.log.as_deref(), std::io::stderr().is_terminal());
-                serve::run(&args).await
-            }
+            Command::Serve(args) => serve::run(&args).await,
+            Command::Setup(args) => setup::run(&args).await,
         };
         code.into()
     }

@@ -2,7 +2,9 @@
 //! those who read them.
 
 mod continuity;
+mod desk;
 mod inspect;
 mod letters;
 mod outage;
+mod setup;
 mod world;

@@ -60,12 +60,17 @@ impl World {
         App::open(service, rules).await
     }
 
-    fn files(&self, rules: &str) -> (Service, RulesFile) {
-        let text = format!(
+    /// A service file for these servers.
+    pub(crate) fn service_file(&self) -> String {
+        format!(
             "[l2]\nkind = 'single'\nurls = ['{}']\n[bus]\nurl = '{}'\n",
             self.redis.url(),
             self.nats.url()
-        );
+        )
+    }
+
+    fn files(&self, rules: &str) -> (Service, RulesFile) {
+        let text = self.service_file();
         let service = config::service("service.toml", &text, &[]).expect("a good file");
         let rules = config::rules("rules.toml", rules).expect("good rules");
         (service, rules)

@@ -1,0 +1,7 @@
+//! What operators do with a running invalidator, beside the command line that says it.
+//!
+//! | to know or to do | read |
+//! | --- | --- |
+//! | make the streams and the consumer, and see whether they are as asked | [`setup`] |
+
+pub mod setup;
