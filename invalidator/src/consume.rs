@@ -5,7 +5,7 @@
 //! inbox stays subscribed, and every new connection asks again at once.
 
 use crate::delivery::{AnswerLost, Deliveries, Delivery, Receipt};
-use crate::source::Source;
+use crate::source::{Source, millis};
 use async_nats::jetstream::consumer::pull::BatchConfig;
 use async_nats::jetstream::message::{AckKind, Acker, Message};
 use async_nats::{HeaderMap, StatusCode, Subject, Subscriber};
@@ -165,13 +165,8 @@ impl Puller {
         };
         let (sequence, attempt, stored_ms) = match message.info() {
             Ok(info) => {
-                let millis = info.published.unix_timestamp_nanos() / 1_000_000;
                 let attempt = u64::try_from(info.delivered).unwrap_or(1);
-                (
-                    info.stream_sequence,
-                    attempt,
-                    u64::try_from(millis).unwrap_or(0),
-                )
+                (info.stream_sequence, attempt, millis(info.published))
             }
             Err(error) => {
                 // Not from this stream: somebody published into the inbox.

@@ -4,6 +4,7 @@ use crate::delivery::{Each, Past};
 use crate::echo;
 use crate::settings::SourceSettings;
 use async_nats::connection::State;
+use async_nats::datetime::DateTime;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::consumer::{DeliverPolicy, IntoConsumerConfig, PullConsumer};
 use async_nats::jetstream::context::{Context, GetStreamErrorKind};
@@ -300,6 +301,12 @@ async fn open_stream(context: &Context, settings: &SourceSettings) -> Result<Str
             created.map_err(|error| failed("it could not be made").because(error))
         }
     }
+}
+
+/// A date of NATS, in milliseconds since the epoch; those before it are 0.
+pub fn millis(date: DateTime) -> u64 {
+    let millis = date.unix_timestamp_nanos() / 1_000_000;
+    u64::try_from(millis).unwrap_or(0)
 }
 
 /// Whether this says that there is no such stream.

@@ -30,7 +30,7 @@ pub struct Cli {
 enum Command {
     /// Read events and announce what they make invalid
     Serve(serve::Args),
-    /// Check a rules file, and do nothing else
+    /// Check the files, and the stream if asked to; change nothing
     Check(check::Args),
     /// Show what the rules make of one event, given on standard input
     Explain(explain::Args),
@@ -59,7 +59,7 @@ impl Cli {
             .or_else(|| (!is_service).then(|| "warn".to_owned()));
         telemetry::start(log.as_deref(), std::io::stderr().is_terminal());
         let code = match self.command {
-            Command::Check(args) => check::run(&args),
+            Command::Check(args) => check::run(&args).await,
             Command::Explain(args) => explain::run(&args),
             Command::Serve(args) => serve::run(&args).await,
             Command::Setup(args) => setup::run(&args).await,

@@ -2,9 +2,9 @@
 
 use crate::world::World;
 use serde_json::Value;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 /// The two files.
 pub(crate) struct Desk {
@@ -30,31 +30,23 @@ impl Desk {
         Self { folder }
     }
 
-    /// Starts the program with the two files.
-    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
-        let started = Command::new(env!("CARGO_BIN_EXE_invalidator"))
+    /// The program, in the folder.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_invalidator"));
+        command
             .args(arguments)
-            .args(["--config", "service.toml", "--rules", "rules.toml"])
             .current_dir(self.folder.path())
             .env_clear()
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn();
-        started.expect("it starts")
+            .kill_on_drop(true);
+        command
     }
 
     /// Runs the program with the two files to its end.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Told {
-        let ended = self.start(arguments).wait_with_output().await;
-        let ended = ended.expect("it ends");
-        let text = |bytes| String::from_utf8(bytes).expect("it is text");
-        Told {
-            code: ended.status.code().expect("no signal"),
-            out: text(ended.stdout),
-            err: text(ended.stderr),
-        }
+        let files = ["--config", "service.toml", "--rules", "rules.toml"];
+        let ended = self.command(&[arguments, &files].concat()).output().await;
+        Told::of(ended.expect("it ends"))
     }
 
     /// Runs it, and nothing may be wrong.
@@ -66,6 +58,15 @@ impl Desk {
 }
 
 impl Told {
+    pub(crate) fn of(ended: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("it is text");
+        Self {
+            code: ended.status.code().expect("no signal"),
+            out: text(ended.stdout),
+            err: text(ended.stderr),
+        }
+    }
+
     /// What it told programs.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))

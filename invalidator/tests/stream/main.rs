@@ -3,6 +3,7 @@
 
 mod continuity;
 mod desk;
+mod fitness;
 mod inspect;
 mod letters;
 mod outage;

@@ -2,6 +2,7 @@
 
 mod cli;
 mod events;
+mod fitness;
 mod formats;
 mod inspect;
 mod mapping;
