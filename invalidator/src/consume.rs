@@ -5,10 +5,11 @@
 //! inbox stays subscribed, and every new connection asks again at once.
 
 use crate::delivery::{AnswerLost, Deliveries, Delivery, Receipt};
+use crate::headers::flat;
 use crate::source::{Source, millis};
 use async_nats::jetstream::consumer::pull::BatchConfig;
 use async_nats::jetstream::message::{AckKind, Acker, Message};
-use async_nats::{HeaderMap, StatusCode, Subject, Subscriber};
+use async_nats::{StatusCode, Subject, Subscriber};
 use async_trait::async_trait;
 use cache_core::{Error, Kind};
 use futures_util::{FutureExt, StreamExt};
@@ -268,16 +269,6 @@ impl fmt::Debug for Puller {
 
 fn is_event(message: &async_nats::Message) -> bool {
     matches!(message.status, None | Some(StatusCode::OK))
-}
-
-fn flat(headers: &HeaderMap) -> Vec<(String, String)> {
-    let all = headers.iter().flat_map(|(name, values)| {
-        let name = name.to_string();
-        values
-            .iter()
-            .map(move |value| (name.clone(), value.to_string()))
-    });
-    all.collect()
 }
 
 struct AckReceipt {

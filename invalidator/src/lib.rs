@@ -39,6 +39,7 @@ pub mod delivery;
 pub mod echo;
 pub mod explain;
 pub mod format;
+pub mod headers;
 pub mod inspect;
 pub mod late;
 pub mod mapping;

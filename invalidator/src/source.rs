@@ -87,6 +87,22 @@ impl Link {
         })
     }
 
+    /// A stream that must be there.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when NATS does not answer, or has no such stream.
+    pub async fn stream(&self, name: &str) -> Result<Stream, Error> {
+        let stream = self.context.get_stream(name).await;
+        stream.map_err(|error| {
+            let hint = match is_absent(&error.kind()) {
+                true => "NATS has no such stream; `invalidator setup` says what is missing",
+                false => "is JetStream enabled on this NATS?",
+            };
+            let opening = Error::new(Kind::Unavailable, "opening the stream", name);
+            opening.because(error).hint(hint)
+        })
+    }
+
     /// Whether the connection stands.
     pub fn is_up(&self) -> bool {
         self.client.connection_state() == State::Connected

@@ -1,7 +1,8 @@
 //! The two files, which nearly every command takes.
 
-use crate::cli::exit::read;
+use crate::cli::exit::{ended_with, read};
 use crate::config::{self, RulesFile, Service};
+use cache_core::Error;
 use cache_core::config::overrides::{Given, Override};
 use cache_core::ops::exit::Exit;
 use std::path::PathBuf;
@@ -63,6 +64,20 @@ impl Files {
         match (service, rules) {
             (Ok(service), Ok(rules)) => Ok((service, rules)),
             _ => Err(Exit::Usage),
+        }
+    }
+
+    /// Reads both files and works with them; says what goes wrong.
+    pub async fn with(
+        &self,
+        work: impl AsyncFnOnce(Service, RulesFile) -> Result<Exit, Error>,
+    ) -> Exit {
+        match self.read() {
+            Ok((service, rules)) => match work(service, rules).await {
+                Ok(exit) => exit,
+                Err(error) => ended_with(Err(error)),
+            },
+            Err(exit) => exit,
         }
     }
 }

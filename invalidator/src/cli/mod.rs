@@ -3,11 +3,14 @@
 //! Data goes to standard output, words about it to standard error.
 
 pub mod check;
+pub mod dlq;
 pub mod exit;
 pub mod explain;
 pub mod files;
+pub mod lag;
 pub mod serve;
 pub mod setup;
+pub mod tail;
 
 use crate::app::VERSION;
 use cache_core::ops::telemetry;
@@ -34,8 +37,14 @@ enum Command {
     Check(check::Args),
     /// Show what the rules make of one event, given on standard input
     Explain(explain::Args),
+    /// Look after events that could not be read
+    Dlq(dlq::Args),
+    /// Show how far everything is
+    Lag(lag::Args),
     /// Make the streams and the consumer, and compare them with the files
     Setup(setup::Args),
+    /// Show events as they come, with what the rules make of them
+    Tail(tail::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -61,8 +70,11 @@ impl Cli {
         let code = match self.command {
             Command::Check(args) => check::run(&args).await,
             Command::Explain(args) => explain::run(&args),
+            Command::Dlq(args) => dlq::run(&args).await,
+            Command::Lag(args) => lag::run(&args).await,
             Command::Serve(args) => serve::run(&args).await,
             Command::Setup(args) => setup::run(&args).await,
+            Command::Tail(args) => tail::run(&args).await,
         };
         code.into()
     }

@@ -1,7 +1,8 @@
 //! `invalidator setup`.
 
-use crate::cli::exit::{ended_with, say};
+use crate::cli::exit::say;
 use crate::cli::files::Files;
+use crate::config::{RulesFile, Service};
 use crate::operate::setup::setup;
 use crate::source::Link;
 use cache_core::ops::exit::Exit;
@@ -30,27 +31,20 @@ or if the stream of events is not there and `create_stream` is not set.";
 
 /// Makes what is missing, and tells what there is.
 pub async fn run(args: &Args) -> Exit {
-    let (service, rules) = match args.files.read() {
-        Ok(files) => files,
-        Err(exit) => return exit,
-    };
-    let made = async {
+    let make = async |service: Service, rules: RulesFile| {
         let link = Link::connect(&service.events, "invalidator setup").await?;
-        setup(&link, &service, &rules, args.dry_run).await
+        let items = setup(&link, &service, &rules, args.dry_run).await?;
+        let text = match args.json {
+            true => {
+                let all: Vec<_> = items.iter().map(|item| item.json()).collect();
+                format!("{:#}\n", json!({ "items": all }))
+            }
+            false => items.iter().map(|item| format!("{item}\n")).collect(),
+        };
+        Ok(match say(&text) {
+            Exit::Done if items.iter().any(|item| item.is_problem()) => Exit::Problems,
+            exit => exit,
+        })
     };
-    let items = match made.await {
-        Ok(items) => items,
-        Err(error) => return ended_with(Err(error)),
-    };
-    let text = match args.json {
-        true => {
-            let all: Vec<_> = items.iter().map(|item| item.json()).collect();
-            format!("{:#}\n", json!({ "items": all }))
-        }
-        false => items.iter().map(|item| format!("{item}\n")).collect(),
-    };
-    match say(&text) {
-        Exit::Done if items.iter().any(|item| item.is_problem()) => Exit::Problems,
-        exit => exit,
-    }
+    args.files.with(make).await
 }

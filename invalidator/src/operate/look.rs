@@ -28,10 +28,7 @@ pub async fn look(link: &Link, source: &SourceSettings) -> Result<Looked, Error>
         let doing = "looking at the stream";
         Error::new(Kind::Unavailable, doing, source.stream.as_str()).because(cause)
     };
-    let stream = link.context.get_stream(&source.stream).await;
-    let stream = stream.map_err(|error| {
-        failed(error.into()).hint("`invalidator setup` makes it where `create_stream` is set")
-    })?;
+    let stream = link.stream(&source.stream).await?;
     let info = stream.cached_info();
     let state = &info.state;
     let (first, last) = (millis(state.first_timestamp), millis(state.last_timestamp));

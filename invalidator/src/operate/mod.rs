@@ -4,7 +4,16 @@
 //! | --- | --- |
 //! | make the streams and the consumer, and see whether they are as asked | [`setup`] |
 //! | whether the stream lasts for an outage | [`fitness`], [`look`] |
+//! | how far everything is | [`lag`] |
+//! | what comes, and what the rules make of it | [`read`], [`judged`] |
+//! | dead letters | [`letters`] |
+//! | dates | [`instant`] |
 
 pub mod fitness;
+pub mod instant;
+pub mod judged;
+pub mod lag;
+pub mod letters;
 pub mod look;
+pub mod read;
 pub mod setup;

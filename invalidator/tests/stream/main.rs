@@ -5,6 +5,7 @@ mod continuity;
 mod desk;
 mod fitness;
 mod inspect;
+mod lag;
 mod letters;
 mod outage;
 mod setup;
