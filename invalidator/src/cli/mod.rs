@@ -2,12 +2,15 @@
 //!
 //! Data goes to standard output, words about it to standard error.
 
+pub mod bump;
 pub mod check;
 pub mod dlq;
 pub mod exit;
 pub mod explain;
 pub mod files;
+pub mod flush;
 pub mod lag;
+pub mod replay;
 pub mod serve;
 pub mod setup;
 pub mod tail;
@@ -37,10 +40,16 @@ enum Command {
     Check(check::Args),
     /// Show what the rules make of one event, given on standard input
     Explain(explain::Args),
+    /// Refuse all of a cache, or of every cache, from before now
+    Bump(bump::Args),
     /// Look after events that could not be read
     Dlq(dlq::Args),
+    /// Throw out keys, tags or a whole cache, at once
+    Flush(flush::Args),
     /// Show how far everything is
     Lag(lag::Args),
+    /// Throw out once more what past events made invalid
+    Replay(replay::Args),
     /// Make the streams and the consumer, and compare them with the files
     Setup(setup::Args),
     /// Show events as they come, with what the rules make of them
@@ -70,6 +79,9 @@ impl Cli {
         let code = match self.command {
             Command::Check(args) => check::run(&args).await,
             Command::Explain(args) => explain::run(&args),
+            Command::Bump(args) => bump::run(&args).await,
+            Command::Flush(args) => flush::run(&args).await,
+            Command::Replay(args) => replay::run(&args).await,
             Command::Dlq(args) => dlq::run(&args).await,
             Command::Lag(args) => lag::run(&args).await,
             Command::Serve(args) => serve::run(&args).await,

@@ -7,8 +7,13 @@
 //! | how far everything is | [`lag`] |
 //! | what comes, and what the rules make of it | [`read`], [`judged`] |
 //! | dead letters | [`letters`] |
+//! | throw out keys, tags and caches | [`target`], [`announce`] |
+//! | throw out what past events made invalid | [`replay`] |
+//! | refuse everything | [`epoch`], [`runbook`] |
 //! | dates | [`instant`] |
 
+pub mod announce;
+pub mod epoch;
 pub mod fitness;
 pub mod instant;
 pub mod judged;
@@ -16,4 +21,7 @@ pub mod lag;
 pub mod letters;
 pub mod look;
 pub mod read;
+pub mod replay;
+pub mod runbook;
 pub mod setup;
+pub mod target;

@@ -3,6 +3,7 @@
 
 mod continuity;
 mod desk;
+mod dlq;
 mod fitness;
 mod inspect;
 mod lag;
