@@ -15,14 +15,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-const KEY: &str = "user:7";
+pub(crate) const KEY: &str = "user:7";
 
 fn looks(tier: &str, look: &str, outcome: &str) -> String {
     format!("cacheaside_inspections_total{{tier=\"{tier}\",look=\"{look}\",outcome=\"{outcome}\"}}")
 }
 
 /// A library process that holds the user's value in L1, and may turn a deaf ear.
-async fn holder(world: &World) -> (Arc<Domain>, Cache<u64>, Arc<AtomicBool>) {
+pub(crate) async fn holder(world: &World) -> (Arc<Domain>, Cache<u64>, Arc<AtomicBool>) {
     let name = Name::new("main").expect("a name");
     let url = world.redis.url();
     let deployment = Deployment::Single { url };

@@ -5,6 +5,7 @@ mod continuity;
 mod desk;
 mod dlq;
 mod fitness;
+mod flush;
 mod inspect;
 mod lag;
 mod letters;
