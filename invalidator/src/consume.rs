@@ -31,6 +31,10 @@ pub struct Puller {
     inbox: Subject,
     events: Subscriber,
     connected: watch::Receiver<u64>,
+    /// Whether nothing is to be taken.
+    paused: watch::Receiver<bool>,
+    /// The inbox is closed; there is no other yet.
+    resting: bool,
     /// How many events are asked for and not here yet.
     asked: usize,
     /// When the request is surely over.
@@ -46,17 +50,13 @@ pub struct Puller {
 }
 
 impl Puller {
-    /// Subscribes; the first request comes with the first [`Deliveries::next`].
+    /// Subscribes; the first request comes with the first [`Deliveries::next`]. Nothing
+    /// is taken while it is `paused`.
     ///
     /// # Errors
     /// [`Kind::Unavailable`] when NATS takes no subscription.
-    pub async fn new(source: Source) -> Result<Self, Error> {
-        let client = &source.link.client;
-        let inbox = Subject::from(client.new_inbox());
-        let events = client.subscribe(inbox.clone()).await.map_err(|error| {
-            let stream = source.settings.stream.as_str();
-            Error::new(Kind::Unavailable, "subscribing to events of", stream).because(error)
-        })?;
+    pub async fn new(source: Source, paused: watch::Receiver<bool>) -> Result<Self, Error> {
+        let (inbox, events) = subscribe(&source).await?;
         let mut connected = source.link.connected.clone();
         connected.mark_unchanged();
         Ok(Self {
@@ -68,6 +68,8 @@ impl Puller {
             inbox,
             events,
             connected,
+            paused,
+            resting: false,
             asked: 0,
             asked_until: Instant::now(),
         })
@@ -94,6 +96,24 @@ impl Puller {
                 sleep(REFUSED_PAUSE).await;
             }
         }
+    }
+
+    /// Gives back what was sent, and takes nothing until the pause is over. Requests that
+    /// the server still has are void without their inbox; the next one is another.
+    ///
+    /// May be dropped at any point, and begun again.
+    async fn rest(&mut self) -> Result<(), Error> {
+        self.resting = true;
+        self.close().await;
+        tracing::info!("paused: no event is taken");
+        if self.paused.wait_for(|paused| !paused).await.is_err() {
+            // Nobody is left to end it.
+            std::future::pending::<()>().await;
+        }
+        (self.inbox, self.events) = subscribe(&self.source).await?;
+        (self.asked, self.resting) = (0, false);
+        tracing::info!("resumed");
+        Ok(())
     }
 
     /// An event, or nothing but news about the request.
@@ -200,6 +220,10 @@ impl Puller {
 impl Deliveries for Puller {
     async fn next(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
         loop {
+            let paused = *self.paused.borrow_and_update();
+            if paused || self.resting {
+                self.rest().await?;
+            }
             if self.asked == 0 {
                 self.ask(most).await;
             }
@@ -210,6 +234,7 @@ impl Deliveries for Puller {
                     self.asked = 0;
                     continue;
                 }
+                Ok(()) = self.paused.changed() => continue,
                 message = self.events.next() => message,
                 () = sleep_until(self.asked_until) => {
                     self.asked = 0;
@@ -265,6 +290,16 @@ impl fmt::Debug for Puller {
             .field("asked", &self.asked)
             .finish_non_exhaustive()
     }
+}
+
+async fn subscribe(source: &Source) -> Result<(Subject, Subscriber), Error> {
+    let client = &source.link.client;
+    let inbox = Subject::from(client.new_inbox());
+    let events = client.subscribe(inbox.clone()).await.map_err(|error| {
+        let stream = source.settings.stream.as_str();
+        Error::new(Kind::Unavailable, "subscribing to events of", stream).because(error)
+    })?;
+    Ok((inbox, events))
 }
 
 fn is_event(message: &async_nats::Message) -> bool {

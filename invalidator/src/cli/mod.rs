@@ -10,10 +10,12 @@ pub mod explain;
 pub mod files;
 pub mod flush;
 pub mod lag;
+pub mod pause;
 pub mod replay;
 pub mod serve;
 pub mod setup;
 pub mod tail;
+pub mod test;
 
 use crate::app::VERSION;
 use cache_core::ops::telemetry;
@@ -48,12 +50,18 @@ enum Command {
     Flush(flush::Args),
     /// Show how far everything is
     Lag(lag::Args),
+    /// Have all instances take no events until `resume`
+    Pause(pause::PauseArgs),
     /// Throw out once more what past events made invalid
     Replay(replay::Args),
+    /// Have all instances take events again
+    Resume(pause::ResumeArgs),
     /// Make the streams and the consumer, and compare them with the files
     Setup(setup::Args),
     /// Show events as they come, with what the rules make of them
     Tail(tail::Args),
+    /// Hold a rules file against events and what is expected of them
+    Test(test::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -82,6 +90,9 @@ impl Cli {
             Command::Bump(args) => bump::run(&args).await,
             Command::Flush(args) => flush::run(&args).await,
             Command::Replay(args) => replay::run(&args).await,
+            Command::Pause(args) => pause::pause(&args).await,
+            Command::Resume(args) => pause::resume(&args).await,
+            Command::Test(args) => test::run(&args),
             Command::Dlq(args) => dlq::run(&args).await,
             Command::Lag(args) => lag::run(&args).await,
             Command::Serve(args) => serve::run(&args).await,

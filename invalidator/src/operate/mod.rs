@@ -10,10 +10,13 @@
 //! | throw out keys, tags and caches | [`target`], [`announce`] |
 //! | throw out what past events made invalid | [`replay`] |
 //! | refuse everything | [`epoch`], [`runbook`] |
+//! | have all instances rest | [`rest`] |
+//! | hold rules against what is expected of them | [`expect`] |
 //! | dates | [`instant`] |
 
 pub mod announce;
 pub mod epoch;
+pub mod expect;
 pub mod fitness;
 pub mod instant;
 pub mod judged;
@@ -22,6 +25,7 @@ pub mod letters;
 pub mod look;
 pub mod read;
 pub mod replay;
+pub mod rest;
 pub mod runbook;
 pub mod setup;
 pub mod target;

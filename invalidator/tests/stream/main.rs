@@ -10,5 +10,6 @@ mod inspect;
 mod lag;
 mod letters;
 mod outage;
+mod pause;
 mod setup;
 mod world;

@@ -10,6 +10,7 @@ mod pipeline;
 mod recall;
 mod rows;
 mod rules;
+mod rules_test;
 mod settings;
 mod stream;
 mod trouble;
