@@ -9,6 +9,7 @@ use crate::inspect::inspector::Inspector;
 use crate::inspect::sampler::{self, Sampler};
 use crate::metrics::{self, Metrics};
 use crate::outbox::Outbox;
+use crate::pause::Switch;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::recall::{self, Watermarks};
 use crate::source::{Backlog, Link, Source, epoch_after};
@@ -23,6 +24,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +48,10 @@ pub struct App {
     registry: Arc<Registry>,
     /// Why it is not ready, unless its connection is the reason.
     not_ready: NotReady,
+    /// What stops all instances, kept in NATS.
+    switch: Switch,
+    /// Whether they are stopped.
+    paused: watch::Sender<bool>,
 }
 
 impl App {
@@ -86,7 +92,13 @@ impl App {
         let given = source.position(first.given);
         let recalled = recall::recall(&domain, &watermarks, &rules.rules, &source, given).await?;
         tracing::info!(?recalled, "L2 holds what it should, as far as it answers");
-        domain.done_up_to(source.position(first.done));
+        let done = source.position(first.done);
+        let switch = Switch::new(source.link.context.clone(), &source.settings);
+        let paused = switch.read().await?.is_some();
+        match paused {
+            true => domain.rests_at(done),
+            false => domain.done_up_to(done),
+        }
         Ok(Self {
             source,
             first,
@@ -98,6 +110,8 @@ impl App {
             metrics,
             registry: Arc::new(registry),
             not_ready: Arc::new(RwLock::new(Some("starting"))),
+            switch,
+            paused: watch::Sender::new(paused),
         })
     }
 
@@ -111,7 +125,7 @@ impl App {
         let router = self.admin().router();
         let admin = admin::serve(admin, router, close_admin.clone().cancelled_owned());
         let admin = tokio::spawn(admin);
-        let puller = Puller::new(self.source.clone()).await?;
+        let puller = Puller::new(self.source.clone(), self.paused.subscribe()).await?;
         let pipeline = self.pipeline();
         let give_up = pipeline.give_up();
         // The loop ends when it is asked to, or when watching shows that it must.
@@ -156,6 +170,8 @@ impl App {
             caches: self.rules.rules.caches(),
             first: self.first,
             not_ready: self.not_ready.clone(),
+            switch: self.switch.clone(),
+            paused: self.paused.clone(),
         }
     }
 

@@ -21,6 +21,7 @@
 //! in_flight = 65536            # events without an answer at most
 //! ack_wait = "5s"              # then another instance gets what this one had
 //! attempts = 20                # deliveries before an event is given up
+//! outage = "24h"               # the longest outage in which no event may be lost
 //! # then [[rule]] and [native]
 //! ```
 //!
@@ -58,7 +59,7 @@ use crate::dead_letter::DeadLetterSettings;
 use crate::format::received::FORMATS;
 use crate::inspect::{InspectorSettings, RATE, RATE_MAX};
 use crate::rules::Rules;
-use crate::source::{CreateSettings, SourceSettings};
+use crate::settings::{CreateSettings, SourceSettings};
 use cache_core::DomainSettings;
 use cache_core::config::domain;
 use cache_core::config::overrides::Override;
@@ -173,6 +174,7 @@ fn source(section: &mut Section<'_>) -> Option<SourceSettings> {
     let in_flight = section.integer_or("in_flight", 1..=1_000_000u32, 65_536);
     let ack_wait = section.duration_or("ack_wait", SECOND..=600 * SECOND, 5 * SECOND);
     let attempts = section.integer_or("attempts", 2..=1_000_000u32, 20);
+    let outage = section.duration_or("outage", HOUR..=365 * DAY, DAY);
     if create_stream && !section.has("subjects") {
         section.complain(
             "create_stream",
@@ -196,6 +198,7 @@ fn source(section: &mut Section<'_>) -> Option<SourceSettings> {
         in_flight_max: in_flight as usize,
         ack_wait,
         attempts_max: u64::from(attempts),
+        outage,
     })
 }
 

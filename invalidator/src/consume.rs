@@ -5,10 +5,11 @@
 //! inbox stays subscribed, and every new connection asks again at once.
 
 use crate::delivery::{AnswerLost, Deliveries, Delivery, Receipt};
-use crate::source::Source;
+use crate::headers::flat;
+use crate::source::{Source, millis};
 use async_nats::jetstream::consumer::pull::BatchConfig;
 use async_nats::jetstream::message::{AckKind, Acker, Message};
-use async_nats::{HeaderMap, StatusCode, Subject, Subscriber};
+use async_nats::{StatusCode, Subject, Subscriber};
 use async_trait::async_trait;
 use cache_core::{Error, Kind};
 use futures_util::{FutureExt, StreamExt};
@@ -30,6 +31,10 @@ pub struct Puller {
     inbox: Subject,
     events: Subscriber,
     connected: watch::Receiver<u64>,
+    /// Whether nothing is to be taken.
+    paused: watch::Receiver<bool>,
+    /// The inbox is closed; there is no other yet.
+    resting: bool,
     /// How many events are asked for and not here yet.
     asked: usize,
     /// When the request is surely over.
@@ -45,17 +50,13 @@ pub struct Puller {
 }
 
 impl Puller {
-    /// Subscribes; the first request comes with the first [`Deliveries::next`].
+    /// Subscribes; the first request comes with the first [`Deliveries::next`]. Nothing
+    /// is taken while it is `paused`.
     ///
     /// # Errors
     /// [`Kind::Unavailable`] when NATS takes no subscription.
-    pub async fn new(source: Source) -> Result<Self, Error> {
-        let client = &source.link.client;
-        let inbox = Subject::from(client.new_inbox());
-        let events = client.subscribe(inbox.clone()).await.map_err(|error| {
-            let stream = source.settings.stream.as_str();
-            Error::new(Kind::Unavailable, "subscribing to events of", stream).because(error)
-        })?;
+    pub async fn new(source: Source, paused: watch::Receiver<bool>) -> Result<Self, Error> {
+        let (inbox, events) = subscribe(&source).await?;
         let mut connected = source.link.connected.clone();
         connected.mark_unchanged();
         Ok(Self {
@@ -67,6 +68,8 @@ impl Puller {
             inbox,
             events,
             connected,
+            paused,
+            resting: false,
             asked: 0,
             asked_until: Instant::now(),
         })
@@ -93,6 +96,24 @@ impl Puller {
                 sleep(REFUSED_PAUSE).await;
             }
         }
+    }
+
+    /// Gives back what was sent, and takes nothing until the pause is over. Requests that
+    /// the server still has are void without their inbox; the next one is another.
+    ///
+    /// May be dropped at any point, and begun again.
+    async fn rest(&mut self) -> Result<(), Error> {
+        self.resting = true;
+        self.close().await;
+        tracing::info!("paused: no event is taken");
+        if self.paused.wait_for(|paused| !paused).await.is_err() {
+            // Nobody is left to end it.
+            std::future::pending::<()>().await;
+        }
+        (self.inbox, self.events) = subscribe(&self.source).await?;
+        (self.asked, self.resting) = (0, false);
+        tracing::info!("resumed");
+        Ok(())
     }
 
     /// An event, or nothing but news about the request.
@@ -166,13 +187,8 @@ impl Puller {
         };
         let (sequence, attempt, stored_ms) = match message.info() {
             Ok(info) => {
-                let millis = info.published.unix_timestamp_nanos() / 1_000_000;
                 let attempt = u64::try_from(info.delivered).unwrap_or(1);
-                (
-                    info.stream_sequence,
-                    attempt,
-                    u64::try_from(millis).unwrap_or(0),
-                )
+                (info.stream_sequence, attempt, millis(info.published))
             }
             Err(error) => {
                 // Not from this stream: somebody published into the inbox.
@@ -205,6 +221,10 @@ impl Puller {
 impl Deliveries for Puller {
     async fn next(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
         loop {
+            let paused = *self.paused.borrow_and_update();
+            if paused || self.resting {
+                self.rest().await?;
+            }
             if self.asked == 0 {
                 self.ask(most).await;
             }
@@ -215,6 +235,7 @@ impl Deliveries for Puller {
                     self.asked = 0;
                     continue;
                 }
+                Ok(()) = self.paused.changed() => continue,
                 message = self.events.next() => message,
                 () = sleep_until(self.asked_until) => {
                     self.asked = 0;
@@ -272,18 +293,18 @@ impl fmt::Debug for Puller {
     }
 }
 
-fn is_event(message: &async_nats::Message) -> bool {
-    matches!(message.status, None | Some(StatusCode::OK))
+async fn subscribe(source: &Source) -> Result<(Subject, Subscriber), Error> {
+    let client = &source.link.client;
+    let inbox = Subject::from(client.new_inbox());
+    let events = client.subscribe(inbox.clone()).await.map_err(|error| {
+        let stream = source.settings.stream.as_str();
+        Error::new(Kind::Unavailable, "subscribing to events of", stream).because(error)
+    })?;
+    Ok((inbox, events))
 }
 
-fn flat(headers: &HeaderMap) -> Vec<(String, String)> {
-    let all = headers.iter().flat_map(|(name, values)| {
-        let name = name.to_string();
-        values
-            .iter()
-            .map(move |value| (name.clone(), value.to_string()))
-    });
-    all.collect()
+fn is_event(message: &async_nats::Message) -> bool {
+    matches!(message.status, None | Some(StatusCode::OK))
 }
 
 struct AckReceipt {

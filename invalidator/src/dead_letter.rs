@@ -24,6 +24,18 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+/// The header that says what is wrong.
+pub const REASON: &str = "Cacheaside-Reason";
+/// The header that names the rule that refused it.
+pub const RULE: &str = "Cacheaside-Rule";
+/// The header that names the event's stream.
+pub const STREAM: &str = "Cacheaside-Stream";
+/// The header that says at which place it was.
+pub const SEQUENCE: &str = "Cacheaside-Sequence";
+/// The header that says on which subject.
+pub const SUBJECT: &str = "Cacheaside-Subject";
+/// The header that says how large the event was, if it was too large to be kept whole.
+pub const TRUNCATED: &str = "Cacheaside-Truncated";
 /// What every subject of dead letters begins with.
 pub const SUBJECT_PREFIX: &str = "cacheaside.dlq";
 /// Room left for headers in a message that holds a whole event.
@@ -77,6 +89,27 @@ pub struct DeadLetterSettings {
     pub bytes_max: u64,
 }
 
+impl DeadLetterSettings {
+    /// The stream to be made if it is not there.
+    pub fn stream_config(&self) -> Config {
+        Config {
+            name: self.stream.clone(),
+            subjects: vec![format!("{SUBJECT_PREFIX}.>")],
+            retention: RetentionPolicy::Limits,
+            storage: StorageType::File,
+            max_age: self.keep,
+            max_bytes: i64::try_from(self.bytes_max).unwrap_or(i64::MAX),
+            description: Some("events that the invalidator could not read".to_owned()),
+            ..Config::default()
+        }
+    }
+
+    /// The subjects of all letters of one consumer.
+    pub fn subjects(durable: &str) -> String {
+        format!("{SUBJECT_PREFIX}.{}.>", token(durable))
+    }
+}
+
 /// Dead letters in a stream of NATS JetStream.
 #[derive(Clone)]
 pub struct JetStreamLetters {
@@ -98,18 +131,8 @@ impl JetStreamLetters {
         source: &str,
         durable: &str,
     ) -> Result<Self, Error> {
-        let config = Config {
-            name: settings.stream.clone(),
-            subjects: vec![format!("{SUBJECT_PREFIX}.>")],
-            retention: RetentionPolicy::Limits,
-            storage: StorageType::File,
-            max_age: settings.keep,
-            max_bytes: i64::try_from(settings.bytes_max).unwrap_or(i64::MAX),
-            description: Some("events that the invalidator could not read".to_owned()),
-            ..Config::default()
-        };
         context
-            .get_or_create_stream(config)
+            .get_or_create_stream(settings.stream_config())
             .await
             .map_err(|error| {
                 let doing = "opening the stream of dead letters";
@@ -146,16 +169,16 @@ impl JetStreamLetters {
             headers.insert(name, flat);
         };
         let why: String = letter.why.chars().take(REASON_CHARS_MAX).collect();
-        add("Cacheaside-Reason", &why);
-        add("Cacheaside-Rule", &letter.rule);
-        add("Cacheaside-Stream", &self.source);
-        add("Cacheaside-Sequence", &letter.sequence.to_string());
-        add("Cacheaside-Subject", &letter.subject);
+        add(REASON, &why);
+        add(RULE, &letter.rule);
+        add(STREAM, &self.source);
+        add(SEQUENCE, &letter.sequence.to_string());
+        add(SUBJECT, &letter.subject);
         // The same event refused twice within the server's window is kept once.
         let id = format!("{}:{}:{}", self.source, letter.epoch, letter.sequence);
         add("Nats-Msg-Id", &id);
         if cut {
-            add("Cacheaside-Truncated", &letter.payload.len().to_string());
+            add(TRUNCATED, &letter.payload.len().to_string());
         }
         headers
     }

@@ -15,9 +15,12 @@
 //! | the stream, its consumer and its continuity | [`source`], [`consume`], [`watch`] |
 //! | what L2 should hold after everything stopped | [`recall`] |
 //! | whether what was announced still holds | [`inspect`] |
-//! | how events come from PostgreSQL | [`capture`] |
+//! | how events come from databases | [`capture`] |
 //! | whether a database tells what the rules need | [`catalog`] |
-//! | the two files | [`config`], [`schema`] |
+//! | whether everything is paused | [`pause`] |
+//! | the two files | [`config`], [`settings`], [`schema`] |
+//! | what NATS made of what it was asked for | [`echo`] |
+//! | what operators do | [`operate`] |
 //! | the series | [`metrics`] |
 //!
 //! It holds no cache and never asks an L1 anything: it announces through the same
@@ -38,18 +41,23 @@ pub mod consume;
 pub mod dead_letter;
 pub mod decide;
 pub mod delivery;
+pub mod echo;
 pub mod explain;
 pub mod format;
+pub mod headers;
 pub mod inspect;
 pub mod late;
 pub mod mapping;
 pub mod metrics;
+pub mod operate;
 pub mod outbox;
 pub mod pattern;
+pub mod pause;
 pub mod pipeline;
 pub mod postgres;
 pub mod recall;
 pub mod rules;
 pub mod schema;
+pub mod settings;
 pub mod source;
 pub mod watch;

@@ -14,6 +14,7 @@
 //! | `cacheaside_invalidator_overruns_total` | stream | how often events were dropped unread, and all was cleared |
 //! | `cacheaside_invalidator_last_event_timestamp_seconds` | stream | silence is not health |
 //! | `cacheaside_invalidator_epoch` | - | the epoch of its positions; each rise is a cold cache |
+//! | `cacheaside_invalidator_paused` | - | 1 while no event is taken because somebody said so |
 //! | `cacheaside_invalidator_inspector_nines` | - | the share of second looks that held: 3 is 99.9 % |
 //! | `cacheaside_invalidator_inspector_l1_violations_total` | - | how often a process told that its L1 held something too old |
 //! | `cacheaside_invalidator_inspector_not_sampled_total` | - | what was announced and is not looked at again |
@@ -59,6 +60,7 @@ pub struct Metrics {
     ack_pending: Gauge,
     last_event: Gauge<f64, AtomicU64>,
     epoch: Gauge,
+    paused: Gauge,
     inspector: InspectorSeries,
 }
 
@@ -113,6 +115,7 @@ impl Metrics {
             ack_pending: Gauge::default(),
             last_event: Gauge::default(),
             epoch: Gauge::default(),
+            paused: Gauge::default(),
             inspector: InspectorSeries::default(),
         };
         let own = registry.sub_registry_with_prefix(PREFIX);
@@ -150,6 +153,8 @@ impl Metrics {
         );
         let help = "The epoch of all positions; each rise refuses all that was cached before";
         add(own, "epoch", help, &metrics.epoch);
+        let help = "1 while no event is taken, because `invalidator pause` said so";
+        add(own, "paused", help, &metrics.paused);
         metrics.inspector.register(own);
         let of_stream = own.sub_registry_with_label(("stream".into(), stream.to_owned().into()));
         let help = "Deliveries of events that had been delivered before";
@@ -237,6 +242,11 @@ impl Metrics {
     /// All positions are of this epoch.
     pub fn epoch(&self, epoch: u32) {
         self.epoch.set(i64::from(epoch));
+    }
+
+    /// Whether events are left where they are.
+    pub fn paused(&self, paused: bool) {
+        self.paused.set(i64::from(paused));
     }
 
     /// So many events are late.

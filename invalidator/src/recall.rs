@@ -21,7 +21,7 @@ use crate::rules::Rules;
 use cache_core::coherence::announce::Announced;
 use cache_core::model::key::{Address, Bucket, Key, KeySpace};
 use cache_core::model::position::Position;
-use cache_core::tier::Watermark;
+use cache_core::tier::{Remote, Watermark};
 use cache_core::wire::invalidation::Target;
 use cache_core::{Domain, Error, Kind, Name};
 use futures_util::future::join_all;
@@ -48,18 +48,26 @@ pub type Watermarks = Vec<(Bucket, Option<Watermark>)>;
 /// # Errors
 /// L2's, when no part of it answers.
 pub async fn watermarks(domain: &Domain) -> Result<Watermarks, Error> {
+    watermarks_of(&**domain.remote(), domain.name()).await
+}
+
+/// Reads all watermarks of a domain that this process has not joined.
+///
+/// # Errors
+/// As [`watermarks`].
+pub async fn watermarks_of(remote: &dyn Remote, domain: &Name) -> Result<Watermarks, Error> {
     let reads = Bucket::all().map(|bucket| {
         // Only the bucket's watermark counts; no record has this name.
-        let record = Address::watermark(domain.name(), bucket).into();
+        let record = Address::watermark(domain, bucket).into();
         let address = Address { bucket, record };
-        async move { (bucket, domain.remote().read(&address).await) }
+        async move { (bucket, remote.read(&address).await) }
     });
     let readings = join_all(reads).await;
     if let Some((_, Err(error))) = readings.iter().find(|(_, reading)| reading.is_err())
         && readings.iter().all(|(_, reading)| reading.is_err())
     {
-        let subject = domain.name().as_str();
-        return Err(Error::new(Kind::Unavailable, "reading L2", subject).because(error.clone()));
+        let error = error.clone();
+        return Err(Error::new(Kind::Unavailable, "reading L2", domain.as_str()).because(error));
     }
     let known = readings.into_iter();
     Ok(known

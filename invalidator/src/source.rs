@@ -1,11 +1,14 @@
 //! The stream of events and this service's durable place in it.
 
 use crate::delivery::{Each, Past};
+use crate::echo;
+use crate::settings::SourceSettings;
 use async_nats::connection::State;
-use async_nats::jetstream::consumer::pull::{Config as ConsumerConfig, OrderedConfig};
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer};
+use async_nats::datetime::DateTime;
+use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::consumer::{DeliverPolicy, IntoConsumerConfig, PullConsumer};
 use async_nats::jetstream::context::{Context, GetStreamErrorKind};
-use async_nats::jetstream::stream::{Config, Info, RetentionPolicy, StorageType, Stream};
+use async_nats::jetstream::stream::{Info, StorageType, Stream};
 use async_nats::jetstream::{self, ErrorCode};
 use async_nats::{Client, Event};
 use async_trait::async_trait;
@@ -14,42 +17,7 @@ use cache_core::model::position::Position;
 use cache_core::source::Cause;
 use cache_core::{Error, Kind};
 use futures_util::StreamExt;
-use std::time::Duration;
 use tokio::sync::watch;
-
-/// Which events are read, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceSettings {
-    /// The stream.
-    pub stream: String,
-    /// The name of the consumer that all instances share.
-    pub durable: String,
-    /// Only events on these subjects, with NATS wildcards.
-    pub filter: Option<String>,
-    /// The epoch of all positions, at least: raised by hand after the database was
-    /// restored, and by itself where the stream does not go on, see [`epoch_after`].
-    pub epoch: u32,
-    /// Makes the stream if it is not there.
-    pub create: Option<CreateSettings>,
-    /// How many events one batch takes at most.
-    pub batch: usize,
-    /// How many events may be without an answer; all instances together, and also
-    /// each one alone.
-    pub in_flight_max: usize,
-    /// How long NATS waits for an answer before it delivers an event again.
-    pub ack_wait: Duration,
-    /// After how many deliveries an event is given up.
-    pub attempts_max: u64,
-}
-
-/// How a stream is made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CreateSettings {
-    /// The subjects it takes.
-    pub subjects: Vec<String>,
-    /// How long it keeps events.
-    pub keep: Duration,
-}
 
 /// A connection to the NATS that has the stream.
 #[derive(Clone, Debug)]
@@ -116,6 +84,22 @@ impl Link {
             context: jetstream::new(client.clone()),
             client,
             connected,
+        })
+    }
+
+    /// A stream that must be there.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when NATS does not answer, or has no such stream.
+    pub async fn stream(&self, name: &str) -> Result<Stream, Error> {
+        let stream = self.context.get_stream(name).await;
+        stream.map_err(|error| {
+            let hint = match is_absent(&error.kind()) {
+                true => "NATS has no such stream; `invalidator setup` says what is missing",
+                false => "is JetStream enabled on this NATS?",
+            };
+            let opening = Error::new(Kind::Unavailable, "opening the stream", name);
+            opening.because(error).hint(hint)
         })
     }
 
@@ -322,65 +306,51 @@ async fn open_stream(context: &Context, settings: &SourceSettings) -> Result<Str
         Ok(stream) => return Ok(stream),
         Err(error) => error,
     };
-    let absent = matches!(
-        error.kind(),
-        GetStreamErrorKind::JetStream(ref cause) if cause.error_code() == ErrorCode::STREAM_NOT_FOUND
-    );
+    let absent = is_absent(&error.kind());
     let failed = |hint| Error::new(Kind::Unavailable, "opening the stream", name).hint(hint);
-    match &settings.create {
+    match settings.stream_config() {
         _ if !absent => Err(failed("is JetStream enabled on this NATS?").because(error)),
         None => Err(failed(
             "NATS has no such stream; write its right name, or `create_stream = true`",
         )),
-        Some(create) => {
-            let config = Config {
-                name: name.to_owned(),
-                subjects: create.subjects.clone(),
-                retention: RetentionPolicy::Limits,
-                storage: StorageType::File,
-                max_age: create.keep,
-                ..Config::default()
-            };
+        Some(config) => {
             let created = context.get_or_create_stream(config).await;
             created.map_err(|error| failed("it could not be made").because(error))
         }
     }
 }
 
+/// A date of NATS, in milliseconds since the epoch; those before it are 0.
+pub fn millis(date: DateTime) -> u64 {
+    let millis = date.unix_timestamp_nanos() / 1_000_000;
+    u64::try_from(millis).unwrap_or(0)
+}
+
+/// Whether this says that there is no such stream.
+pub fn is_absent(error: &GetStreamErrorKind) -> bool {
+    matches!(
+        error,
+        GetStreamErrorKind::JetStream(cause) if cause.error_code() == ErrorCode::STREAM_NOT_FOUND
+    )
+}
+
 async fn open_consumer(stream: &Stream, settings: &SourceSettings) -> Result<PullConsumer, Error> {
-    let asked = ConsumerConfig {
-        durable_name: Some(settings.durable.clone()),
-        ack_policy: AckPolicy::Explicit,
-        ack_wait: settings.ack_wait,
-        // Without end: above a limit NATS forgets an event without a word. Giving
-        // one up is this service's own doing, with a dead letter.
-        max_deliver: -1,
-        max_ack_pending: settings.in_flight_max as i64,
-        filter_subject: settings.filter.clone().unwrap_or_default(),
-        ..ConsumerConfig::default()
-    };
+    let asked = settings.consumer_config();
     let subject = format!("{} on {}", settings.durable, settings.stream);
     let error = |kind| Error::new(kind, "setting up the consumer", subject.as_str());
     let consumer: PullConsumer = stream
         .create_consumer(asked.clone())
         .await
         .map_err(|cause| error(Kind::Unavailable).because(cause))?;
-    // Servers leave out what they do not know without an error.
-    let set = &consumer.cached_info().config;
-    let differs = [
-        ("ack_policy", set.ack_policy != asked.ack_policy),
-        ("ack_wait", set.ack_wait != asked.ack_wait),
-        ("max_deliver", set.max_deliver != asked.max_deliver),
-        (
-            "max_ack_pending",
-            set.max_ack_pending != asked.max_ack_pending,
-        ),
-        ("filter", set.filter_subject != asked.filter_subject),
-    ];
-    match differs.iter().find(|(_, differs)| *differs) {
+    let differs = echo::consumer(
+        &asked.into_consumer_config(),
+        &consumer.cached_info().config,
+    );
+    match differs.first() {
         None => Ok(consumer),
-        Some((name, _)) => Err(error(Kind::Mismatch).hint(format!(
-            "NATS did not take `{name}`; delete the consumer, or choose another `durable`"
+        Some(difference) => Err(error(Kind::Mismatch).hint(format!(
+            "NATS did not take it as asked: {difference}; delete the consumer, or choose \
+             another `durable`"
         ))),
     }
 }
@@ -388,6 +358,7 @@ async fn open_consumer(stream: &Stream, settings: &SourceSettings) -> Result<Pul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn epoch_after(own: u32, heard: (u32, u64), (given, last): (u64, u64)) -> u32 {
         let settings = SourceSettings {
@@ -400,6 +371,7 @@ mod tests {
             in_flight_max: 1,
             ack_wait: Duration::from_secs(1),
             attempts_max: 2,
+            outage: Duration::from_secs(1),
         };
         let now = Backlog {
             pending: last - given,

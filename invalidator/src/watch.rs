@@ -4,6 +4,7 @@
 use crate::batch::Batch;
 use crate::mapping::everything;
 use crate::metrics::Metrics;
+use crate::pause::Switch;
 use crate::source::{Backlog, Source};
 use cache_core::coherence::announce::Announced;
 use cache_core::model::key::Name;
@@ -11,6 +12,7 @@ use cache_core::{Domain, Error, Kind};
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often the stream is looked at: about once a heartbeat, which tells how far
@@ -35,6 +37,10 @@ pub struct Watch {
     pub first: Backlog,
     /// Where it says that the stream does not answer.
     pub not_ready: NotReady,
+    /// What stops all instances, kept in NATS.
+    pub switch: Switch,
+    /// Where this instance hears of it.
+    pub paused: watch::Sender<bool>,
 }
 
 impl Watch {
@@ -46,6 +52,7 @@ impl Watch {
         let mut gap = Gap::default();
         loop {
             tick.tick().await;
+            self.look_at_switch().await;
             match self.source.backlog().await {
                 Ok(now) => {
                     if now.last < before.last {
@@ -55,8 +62,12 @@ impl Watch {
                         return error;
                     }
                     self.metrics.backlog(now.pending, now.ack_pending);
-                    if gets_somewhere(&before, &now) {
-                        self.domain.done_up_to(self.source.position(now.done));
+                    let done = self.source.position(now.done);
+                    match *self.paused.borrow() {
+                        // Nobody carries what comes: no L1 may be trusted for this one.
+                        true => self.domain.rests_at(done),
+                        false if gets_somewhere(&before, &now) => self.domain.done_up_to(done),
+                        false => {}
                     }
                     *self.not_ready.write() = None;
                     gap.look(&before, &now, self.source.settings.filter.is_some());
@@ -79,6 +90,22 @@ impl Watch {
                     }
                 }
             }
+        }
+    }
+
+    /// An answer that does not come changes nothing.
+    async fn look_at_switch(&self) {
+        match self.switch.read().await {
+            Ok(paused) => {
+                let is_paused = paused.is_some();
+                self.metrics.paused(is_paused);
+                self.paused.send_if_modified(|before| {
+                    let changed = *before != is_paused;
+                    *before = is_paused;
+                    changed
+                });
+            }
+            Err(error) => tracing::warn!(%error, "whether to pause is not known"),
         }
     }
 

@@ -38,6 +38,12 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
     /// Hands a message over for delivery to every subscription.
     async fn publish(&self, message: Bytes) -> Result<(), BusError>;
 
+    /// Waits until what was published has left this process. Whoever ends next must: a
+    /// message may wait for company on its way out.
+    async fn flush(&self) -> Result<(), BusError> {
+        Ok(())
+    }
+
     /// Subscribes. Only when a [`Subscription::ping`] has come back is it sure that
     /// every later message is heard: a server may take its time to listen.
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, BusError>;

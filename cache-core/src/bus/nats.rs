@@ -126,6 +126,14 @@ impl Bus for NatsBus {
         }
     }
 
+    async fn flush(&self) -> Result<(), BusError> {
+        match tokio::time::timeout(PUBLISH_TIMEOUT, self.client.flush()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(BusError(error.to_string())),
+            Err(_) => Err(BusError("NATS takes no more messages".to_owned())),
+        }
+    }
+
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, BusError> {
         let refused = |error: async_nats::SubscribeError| BusError(error.to_string());
         let lost = self.lost.subscribe();

@@ -56,8 +56,8 @@ pub struct Heart {
 pub struct Done {
     /// Everything up to here is in L2 and on the bus.
     pub position: Position,
-    /// When that was last said.
-    pub said: Tick,
+    /// When that was last said by somebody who carries more; nothing if nobody does.
+    pub said: Option<Tick>,
 }
 
 impl Heart {
@@ -96,8 +96,9 @@ impl Heart {
                 told = told.max(seen);
             }
             pause = self.every / PARTS;
-            let said = done.borrow().map_or_else(Tick::default, |done| done.said);
-            let carries = self.clock.now().since(said) <= self.carries_for;
+            let said = done.borrow().and_then(|done| done.said);
+            let now = self.clock.now();
+            let carries = said.is_some_and(|said| now.since(said) <= self.carries_for);
             // A bus that is away is noticed by its listeners; nothing else helps.
             let _ = self.voice.heartbeat(carries, told).await;
         }

@@ -73,6 +73,14 @@ impl Voice {
         self.say(*last, Content::Farewell).await
     }
 
+    /// Waits until all that was said has left this process.
+    ///
+    /// # Errors
+    /// The bus's.
+    pub async fn flush(&self) -> Result<(), BusError> {
+        self.bus.flush().await
+    }
+
     /// Asks every process to look into its L1s, in as many messages as it takes.
     ///
     /// # Errors

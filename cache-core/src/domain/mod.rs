@@ -4,7 +4,7 @@
 pub mod local;
 
 use crate::bus::Bus;
-use crate::clock::Clock;
+use crate::clock::{Clock, Tick};
 use crate::coherence::announce::Announcer;
 use crate::coherence::apply::Applier;
 use crate::coherence::heartbeat::{Done, Heart};
@@ -254,7 +254,17 @@ impl Domain {
     /// first call. It must be said again within the trust's span, even if nothing
     /// changed, or L1s are no longer trusted.
     pub fn done_up_to(&self, position: Position) {
-        let said = self.clock.now();
+        self.stand_at(position, Some(self.clock.now()));
+    }
+
+    /// Every change up to `position` is in L2 and on the bus, and none beyond it is being
+    /// carried: the heartbeat goes on, so that lost writes are mended, and tells everybody
+    /// at once not to trust L1 for it. For an invalidator that is paused.
+    pub fn rests_at(&self, position: Position) {
+        self.stand_at(position, None);
+    }
+
+    fn stand_at(&self, position: Position, said: Option<Tick>) {
         self.done.send_modify(|done| {
             let before = done.map_or(Position::ZERO, |done| done.position);
             let position = position.max(before);
@@ -293,6 +303,7 @@ impl Domain {
             tracing::error!(lacking, "L2 was never told of some invalidations");
         }
         let _ = self.voice.farewell().await;
+        let _ = self.voice.flush().await;
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;

@@ -1,5 +1,6 @@
 //! What the commands share: how they read files, speak and complain.
 
+use cache_core::Error;
 use cache_core::config::report::Report;
 use cache_core::ops::exit::Exit;
 use std::fmt::Display;
@@ -10,6 +11,17 @@ use std::path::Path;
 pub fn complain(error: &dyn Display) {
     // Nobody may be reading; that is no reason to panic.
     let _ = writeln!(io::stderr(), "invalidator: {error}");
+}
+
+/// How a command ends, and why if that is an error.
+pub fn ended_with(ended: Result<(), Error>) -> Exit {
+    match ended {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            complain(&error);
+            Exit::from(&error)
+        }
+    }
 }
 
 /// Writes data to standard output.

@@ -1,6 +1,6 @@
 //! How a service lives: until it ends, or is asked to.
 
-use crate::cli::exit::complain;
+use crate::cli::exit::{complain, ended_with};
 use cache_core::Error;
 use cache_core::ops::exit::Exit;
 use cache_core::ops::shutdown::Signals;
@@ -24,11 +24,11 @@ pub async fn live<L: Future<Output = Result<(), Error>>>(
     let stop = CancellationToken::new();
     let mut life = std::pin::pin!(begin(listener, stop.clone()));
     tokio::select! {
-        ended = &mut life => return exit(ended),
+        ended = &mut life => return ended_with(ended),
         _ = signals.next() => stop.cancel(),
     }
     tokio::select! {
-        ended = life => exit(ended),
+        ended = life => ended_with(ended),
         asked = signals.next() => Exit::Killed(asked),
     }
 }
@@ -37,16 +37,6 @@ async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let admin = TcpListener::bind(address).await?;
     tracing::info!(address = %admin.local_addr()?, "the admin listener is open");
     Ok(admin)
-}
-
-fn exit(ended: Result<(), Error>) -> Exit {
-    match ended {
-        Ok(()) => Exit::Done,
-        Err(error) => {
-            complain(&error);
-            Exit::from(&error)
-        }
-    }
 }
 
 fn failed(why: &dyn Display) -> Exit {

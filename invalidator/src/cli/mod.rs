@@ -2,13 +2,23 @@
 //!
 //! Data goes to standard output, words about it to standard error.
 
+pub mod bump;
 pub mod capture;
 pub mod check;
+pub mod dlq;
 pub mod exit;
 pub mod explain;
+pub mod files;
+pub mod flush;
+pub mod lag;
 pub mod life;
+pub mod pause;
+pub mod replay;
 pub mod schema;
 pub mod serve;
+pub mod setup;
+pub mod tail;
+pub mod test;
 
 use crate::metrics::VERSION;
 use cache_core::ops::telemetry;
@@ -33,12 +43,32 @@ enum Command {
     Serve(serve::Args),
     /// Write the changes of a database into the stream, as events
     Capture(capture::Args),
-    /// Check a rules file, and do nothing else
+    /// Check the files, and the stream and a database if asked to; change nothing
     Check(check::Args),
     /// Show what the rules make of one event, given on standard input
     Explain(explain::Args),
+    /// Refuse all of a cache, or of every cache, from before now
+    Bump(bump::Args),
+    /// Look after events that could not be read
+    Dlq(dlq::Args),
+    /// Throw out keys, tags or a whole cache, at once
+    Flush(flush::Args),
+    /// Show how far everything is
+    Lag(lag::Args),
+    /// Have all instances take no events until `resume`
+    Pause(pause::PauseArgs),
+    /// Throw out once more what past events made invalid
+    Replay(replay::Args),
+    /// Have all instances take events again
+    Resume(pause::ResumeArgs),
     /// Print the JSON schema of the rules file, for editors
     Schema,
+    /// Make the streams and the consumer, and compare them with the files
+    Setup(setup::Args),
+    /// Show events as they come, with what the rules make of them
+    Tail(tail::Args),
+    /// Hold a rules file against events and what is expected of them
+    Test(test::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -48,26 +78,37 @@ Examples:
   invalidator schema > rules.schema.json
   invalidator serve --config invalidator.toml --rules rules.toml
   invalidator capture postgres --config capture.toml
+  invalidator setup --config invalidator.toml --rules rules.toml --dry-run
 
 Exit codes: 0 ended as asked, 1 failed, 2 wrong arguments or configuration,
-3 check or explain found problems, 4 Redis or NATS cannot be reached, 130 or 143
+3 a check found problems, 4 Redis or NATS cannot be reached, 130 or 143
 ended at once by a second SIGINT or SIGTERM.";
 
 impl Cli {
     /// Does what the arguments say.
     pub async fn run(self) -> ExitCode {
+        let is_service = matches!(self.command, Command::Serve(_) | Command::Capture(_));
+        // Whoever waits for one answer wants to read of nothing but trouble.
+        let log = self
+            .log
+            .or_else(|| (!is_service).then(|| "warn".to_owned()));
+        telemetry::start(log.as_deref(), std::io::stderr().is_terminal());
         let code = match self.command {
             Command::Check(args) => check::run(&args).await,
             Command::Explain(args) => explain::run(&args),
-            Command::Capture(args) => {
-                telemetry::start(self.log.as_deref(), std::io::stderr().is_terminal());
-                capture::run(args).await
-            }
+            Command::Capture(args) => capture::run(args).await,
             Command::Schema => schema::run(),
-            Command::Serve(args) => {
-                telemetry::start(self.log.as_deref(), std::io::stderr().is_terminal());
-                serve::run(&args).await
-            }
+            Command::Bump(args) => bump::run(&args).await,
+            Command::Flush(args) => flush::run(&args).await,
+            Command::Replay(args) => replay::run(&args).await,
+            Command::Pause(args) => pause::pause(&args).await,
+            Command::Resume(args) => pause::resume(&args).await,
+            Command::Test(args) => test::run(&args),
+            Command::Dlq(args) => dlq::run(&args).await,
+            Command::Lag(args) => lag::run(&args).await,
+            Command::Serve(args) => serve::run(&args).await,
+            Command::Setup(args) => setup::run(&args).await,
+            Command::Tail(args) => tail::run(&args).await,
         };
         code.into()
     }

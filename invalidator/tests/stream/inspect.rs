@@ -15,14 +15,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-const KEY: &str = "user:7";
+pub(crate) const KEY: &str = "user:7";
 
 fn looks(tier: &str, look: &str, outcome: &str) -> String {
     format!("cacheaside_inspections_total{{tier=\"{tier}\",look=\"{look}\",outcome=\"{outcome}\"}}")
 }
 
-/// A library process that holds the user's value in L1, and may turn a deaf ear.
-async fn holder(world: &World) -> (Arc<Domain>, Cache<u64>, Arc<AtomicBool>) {
+/// A library process, which may turn a deaf ear.
+pub(crate) async fn member(world: &World) -> (Arc<Domain>, Arc<AtomicBool>) {
     let name = Name::new("main").expect("a name");
     let url = world.redis.url();
     let deployment = Deployment::Single { url };
@@ -37,7 +37,12 @@ async fn holder(world: &World) -> (Arc<Domain>, Cache<u64>, Arc<AtomicBool>) {
     let clock = Arc::new(SystemClock::new());
     let mut fleet = Fleet::over(remote, Arc::new(bus), clock).with_invalidator();
     fleet.timing = Default::default();
-    let domain = fleet.join(Role::Member).await.expect("NATS is up");
+    (fleet.join(Role::Member).await.expect("NATS is up"), deaf)
+}
+
+/// One that holds the user's value in L1.
+pub(crate) async fn holder(world: &World) -> (Arc<Domain>, Cache<u64>, Arc<AtomicBool>) {
+    let (domain, deaf) = member(world).await;
     until_trusted(&domain).await;
     let policy = Policy::new("users").expect("a name");
     let cache = Cache::open(&domain, policy, Bincode::default()).expect("a policy");

@@ -60,12 +60,17 @@ impl World {
         App::open(service, rules).await
     }
 
-    fn files(&self, rules: &str) -> (Service, RulesFile) {
-        let text = format!(
+    /// A service file for these servers.
+    pub(crate) fn service_file(&self) -> String {
+        format!(
             "[l2]\nkind = 'single'\nurls = ['{}']\n[bus]\nurl = '{}'\n",
             self.redis.url(),
             self.nats.url()
-        );
+        )
+    }
+
+    fn files(&self, rules: &str) -> (Service, RulesFile) {
+        let text = self.service_file();
         let service = config::service("service.toml", &text, &[]).expect("a good file");
         let rules = config::rules("rules.toml", rules).expect("good rules");
         (service, rules)
@@ -240,19 +245,28 @@ impl Running {
         value.trim().parse().expect("a number")
     }
 
-    async fn is_ready(&self) -> bool {
+    /// Whether one of its series has this value; not while everything is opened anew.
+    pub(crate) async fn shows(&self, series: &str, value: &str) -> bool {
+        let text = self.answer("/metrics").await.unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix(series));
+        line.is_some_and(|shown| shown.trim() == value)
+    }
+
+    pub(crate) async fn is_ready(&self) -> bool {
         self.ask("/ready").await.contains("200 OK")
     }
 
     async fn ask(&self, path: &str) -> String {
-        let connected = TcpStream::connect(self.admin).await;
-        let mut stream = connected.expect("the admin listener is open");
+        self.answer(path).await.expect("it listens and answers")
+    }
+
+    async fn answer(&self, path: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(self.admin).await?;
         let asked = format!("GET {path} HTTP/1.0\r\n\r\n");
-        let asked = stream.write_all(asked.as_bytes()).await;
-        asked.expect("it listens");
+        stream.write_all(asked.as_bytes()).await?;
         let mut text = String::new();
-        stream.read_to_string(&mut text).await.expect("it answers");
-        text
+        stream.read_to_string(&mut text).await?;
+        Ok(text)
     }
 
     pub(crate) async fn stop(self) {

@@ -8,25 +8,25 @@ use tempfile::TempDir;
 const RULES: &str = "[source]\nstream = 'CDC'\n\n[[rule]]\ntable = 'public.users'\n\
     cache = 'users'\nkeys = ['user:{id}']\ntags = ['team:{team_id}']\n";
 
-struct Files {
+pub(crate) struct Files {
     folder: TempDir,
 }
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().expect("a folder"),
         }
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text).expect("the folder is there");
         path
     }
 
     /// Runs the program in the folder, so that messages hold no path.
-    fn run(&self, arguments: &[&str], input: &str) -> (i32, String, String) {
+    pub(crate) fn run(&self, arguments: &[&str], input: &str) -> (i32, String, String) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_invalidator"))
             .args(arguments)
             .current_dir(self.folder.path())
@@ -211,6 +211,7 @@ fn help_names_the_exit_codes() {
         "check",
         "explain",
         "schema",
+        "test",
         "Exit codes: 0 ended as asked",
     ] {
         assert!(out.contains(wanted), "{out}");

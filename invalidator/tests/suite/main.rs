@@ -3,6 +3,7 @@
 mod capture;
 mod cli;
 mod events;
+mod fitness;
 mod formats;
 mod inspect;
 mod mapping;
@@ -11,6 +12,7 @@ mod pipeline;
 mod recall;
 mod rows;
 mod rules;
+mod rules_test;
 mod samples;
 mod settings;
 mod stream;

@@ -35,6 +35,7 @@ fn the_defaults_of_the_source() {
         (256, 65_536, 20)
     );
     assert_eq!(source.ack_wait, Duration::from_secs(5));
+    assert_eq!(source.outage, Duration::from_secs(24 * 3600));
 }
 
 #[test]
