@@ -35,6 +35,8 @@ pub struct Puller {
     paused: watch::Receiver<bool>,
     /// The inbox is closed; there is no other yet.
     resting: bool,
+    /// The consumer may be gone. A request to one that is gets no answer at all.
+    gone: bool,
     /// How many events are asked for and not here yet.
     asked: usize,
     /// When the request is surely over.
@@ -70,6 +72,7 @@ impl Puller {
             connected,
             paused,
             resting: false,
+            gone: false,
             asked: 0,
             asked_until: Instant::now(),
         })
@@ -132,9 +135,7 @@ impl Puller {
                 self.asked = 0;
                 let why = message.description.as_deref().unwrap_or_default();
                 tracing::warn!(%status, why, "NATS refused a request for events");
-                if status == StatusCode::NO_RESPONDERS || why.contains("Deleted") {
-                    self.reopen().await?;
-                }
+                self.gone |= status == StatusCode::NO_RESPONDERS || why.contains("Deleted");
                 sleep(REFUSED_PAUSE).await;
                 Ok(None)
             }
@@ -168,16 +169,21 @@ impl Puller {
         Ok(())
     }
 
-    /// The consumer may be gone, or JetStream not up yet after a restart.
+    /// Makes sure of the consumer before it is asked again. It may be gone, or JetStream
+    /// not up yet after a restart; and while the server removes the old one, it refuses a
+    /// new one.
     async fn reopen(&mut self) -> Result<(), Error> {
-        match self.source.reopen().await {
-            Err(error) if error.kind() == Kind::Mismatch => Err(error),
-            Err(error) => {
-                tracing::warn!(%error, "the consumer is away");
-                Ok(())
+        while self.gone {
+            match self.source.reopen().await {
+                Ok(()) => self.gone = false,
+                Err(error) if error.kind() == Kind::Mismatch => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "the consumer is away");
+                    sleep(REFUSED_PAUSE).await;
+                }
             }
-            Ok(()) => Ok(()),
         }
+        Ok(())
     }
 
     fn delivery(&mut self, message: async_nats::Message) -> Option<Delivery> {
@@ -225,6 +231,7 @@ impl Deliveries for Puller {
             if paused || self.resting {
                 self.rest().await?;
             }
+            self.reopen().await?;
             if self.asked == 0 {
                 self.ask(most).await;
             }
@@ -238,7 +245,8 @@ impl Deliveries for Puller {
                 Ok(()) = self.paused.changed() => continue,
                 message = self.events.next() => message,
                 () = sleep_until(self.asked_until) => {
-                    self.asked = 0;
+                    // A consumer that is there would have said that the request is over.
+                    (self.asked, self.gone) = (0, true);
                     continue;
                 }
             };

@@ -143,18 +143,7 @@ impl Metrics {
             "Time that events spent in each stage",
             &metrics.lag,
         );
-        let help = "Events being worked on";
-        add(own, "in_flight", help, &metrics.in_flight);
-        add(
-            own,
-            "late",
-            "Events that wait for a part of L2 or the bus",
-            &metrics.late,
-        );
-        let help = "The epoch of all positions; each rise refuses all that was cached before";
-        add(own, "epoch", help, &metrics.epoch);
-        let help = "1 while no event is taken, because `invalidator pause` said so";
-        add(own, "paused", help, &metrics.paused);
+        metrics.register_state(own);
         metrics.inspector.register(own);
         let of_stream = own.sub_registry_with_label(("stream".into(), stream.to_owned().into()));
         let help = "Deliveries of events that had been delivered before";
@@ -173,6 +162,18 @@ impl Metrics {
             &metrics.last_event,
         );
         metrics
+    }
+
+    /// How it stands, beside the counts of what it did.
+    fn register_state(&self, own: &mut Registry) {
+        let help = "Events being worked on";
+        add(own, "in_flight", help, &self.in_flight);
+        let help = "Events that wait for a part of L2 or the bus";
+        add(own, "late", help, &self.late);
+        let help = "The epoch of all positions; each rise refuses all that was cached before";
+        add(own, "epoch", help, &self.epoch);
+        let help = "1 while no event is taken, because `invalidator pause` said so";
+        add(own, "paused", help, &self.paused);
     }
 
     /// An event came in, and this becomes of it.

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 /// The arguments of `explain`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = HELP)]
 pub struct Args {
     /// The rules file
     #[arg(long, value_name = "FILE")]
@@ -25,6 +26,12 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
+
+const HELP: &str = "\
+Example:
+  invalidator explain --rules rules.toml < event.json
+
+Exit code 3 if the event would become a dead letter.";
 
 /// How data is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

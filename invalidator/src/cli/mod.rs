@@ -47,28 +47,26 @@ enum Command {
     Check(check::Args),
     /// Show what the rules make of one event, given on standard input
     Explain(explain::Args),
-    /// Refuse all of a cache, or of every cache, from before now
-    Bump(bump::Args),
+    /// Hold a rules file against events and what is expected of them
+    Test(test::Args),
+    /// Make the streams and the consumer, and compare them with the files
+    Setup(setup::Args),
+    /// Show how far everything is
+    Lag(lag::Args),
+    /// Show events as they come, with what the rules make of them
+    Tail(tail::Args),
     /// Look after events that could not be read
     Dlq(dlq::Args),
     /// Throw out keys, tags or a whole cache, at once
     Flush(flush::Args),
-    /// Show how far everything is
-    Lag(lag::Args),
-    /// Have all instances take no events until `resume`
-    Pause(pause::PauseArgs),
     /// Throw out once more what past events made invalid
     Replay(replay::Args),
+    /// Refuse all of a cache, or of every cache, from before now
+    Bump(bump::Args),
+    /// Have all instances take no events until `resume`
+    Pause(pause::PauseArgs),
     /// Have all instances take events again
     Resume(pause::ResumeArgs),
-    /// Print the JSON schema of the rules file, for editors
-    Schema,
-    /// Make the streams and the consumer, and compare them with the files
-    Setup(setup::Args),
-    /// Show events as they come, with what the rules make of them
-    Tail(tail::Args),
-    /// Hold a rules file against events and what is expected of them
-    Test(test::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -78,7 +76,7 @@ Examples:
   invalidator schema > rules.schema.json
   invalidator serve --config invalidator.toml --rules rules.toml
   invalidator capture postgres --config capture.toml
-  invalidator setup --config invalidator.toml --rules rules.toml --dry-run
+  invalidator lag --config invalidator.toml --rules rules.toml
 
 Exit codes: 0 ended as asked, 1 failed, 2 wrong arguments or configuration,
 3 a check found problems, 4 Redis or NATS cannot be reached, 130 or 143
@@ -94,21 +92,21 @@ impl Cli {
             .or_else(|| (!is_service).then(|| "warn".to_owned()));
         telemetry::start(log.as_deref(), std::io::stderr().is_terminal());
         let code = match self.command {
+            Command::Serve(args) => serve::run(&args).await,
             Command::Check(args) => check::run(&args).await,
             Command::Explain(args) => explain::run(&args),
             Command::Capture(args) => capture::run(args).await,
             Command::Schema => schema::run(),
-            Command::Bump(args) => bump::run(&args).await,
+            Command::Test(args) => test::run(&args),
+            Command::Setup(args) => setup::run(&args).await,
+            Command::Lag(args) => lag::run(&args).await,
+            Command::Tail(args) => tail::run(&args).await,
+            Command::Dlq(args) => dlq::run(&args).await,
             Command::Flush(args) => flush::run(&args).await,
             Command::Replay(args) => replay::run(&args).await,
+            Command::Bump(args) => bump::run(&args).await,
             Command::Pause(args) => pause::pause(&args).await,
             Command::Resume(args) => pause::resume(&args).await,
-            Command::Test(args) => test::run(&args),
-            Command::Dlq(args) => dlq::run(&args).await,
-            Command::Lag(args) => lag::run(&args).await,
-            Command::Serve(args) => serve::run(&args).await,
-            Command::Setup(args) => setup::run(&args).await,
-            Command::Tail(args) => tail::run(&args).await,
         };
         code.into()
     }

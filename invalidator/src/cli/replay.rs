@@ -62,6 +62,12 @@ pub async fn run(args: &Args) -> Exit {
             true => None,
             false => Some(join(&service).await?),
         };
+        if args.to_seq.is_none() && !args.dry_run {
+            let rate = args.rate;
+            complain(&format_args!(
+                "up to event {last}, at most {rate} events a second"
+            ));
+        }
         let filter = source.filter.as_deref();
         let replayed = replay(domain.as_deref(), &stream, filter, &rules, order).await;
         if let Some(domain) = domain {

@@ -1,4 +1,4 @@
-//! How far every consumer of the stream is, and how far L2 has been told.
+//! How far every durable consumer of the stream is, and how far L2 has been told.
 
 use super::instant::Instant;
 use super::read::Event;
@@ -107,8 +107,11 @@ impl Lookout {
         let state = info.map_err(|error| failed(error.into()))?.state;
         let consumers: Result<Vec<_>, _> = self.stream.consumers().try_collect().await;
         let mut places = Vec::new();
-        for info in consumers.map_err(|error| failed(error.into()))? {
-            places.push(self.place(&info, now).await);
+        let consumers = consumers.map_err(|error| failed(error.into()))?;
+        // Those without a name of their own are somebody's who only looks, as `tail` does.
+        let lasting = |info: &&Info| info.config.durable_name.is_some();
+        for info in consumers.iter().filter(lasting) {
+            places.push(self.place(info, now).await);
         }
         places.sort_by(|a, b| (!a.is_ours, &a.name).cmp(&(!b.is_ours, &b.name)));
         let switch = Switch::new(self.link.context.clone(), &self.source);

@@ -133,3 +133,40 @@ async fn an_instance_that_begins_paused_lets_nobody_trust_l1() {
     until("L1 is trusted", trusted).await;
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restore_paused_instances_go_on_in_the_next_epoch() {
+    let world = World::start().await;
+    let desk = Desk::new(&world, RULES);
+    let running = world.live(RULES).await;
+    let (domain, cache, _) = holder(&world).await;
+    world.publish(&[update(1)]).await;
+    until("it is done", || world.all_done()).await;
+    desk.done(&["pause", "--why", "restore"]).await;
+    let told = desk.done(&["bump", "--epoch", "--yes"]).await;
+    assert!(told.out.ends_with("The epoch is 1.\n"), "{told:?}");
+    until("it follows", || {
+        running.shows("cacheaside_invalidator_epoch ", "1")
+    })
+    .await;
+    until("and rests", || running.shows(PAUSED, "1")).await;
+    world.publish(&[update(1)]).await;
+    assert_eq!(
+        ask(&cache, Ask::default()).await,
+        2,
+        "nothing of before is served"
+    );
+    until("nobody trusts L1", async || {
+        !domain.trust().holds(domain.clock().now())
+    })
+    .await;
+    assert_eq!(pending(&desk).await, (json!(1), json!(0)));
+    desk.done(&["resume"]).await;
+    until("it is carried", async || world.floor(1).await == (1, 2)).await;
+    until("L2 has been told", async || {
+        let lag = desk.done(&["lag", "--json"]).await.json();
+        lag["l2_seen"] == json!({"epoch": 1, "sequence": 2})
+    })
+    .await;
+    running.stop().await;
+}

@@ -203,6 +203,19 @@ fn serve_without_nats_ends_with_4_and_hides_the_password() {
 }
 
 #[test]
+fn every_command_helps_with_an_example() {
+    for command in [
+        "serve", "check", "explain", "test", "setup", "lag", "tail", "dlq", "flush", "replay",
+        "bump", "pause", "resume",
+    ] {
+        let (code, out, _) = Files::new().run(&[command, "--help"], "");
+        assert_eq!(code, 0);
+        let example = format!("  invalidator {command}");
+        assert!(out.contains("Example") && out.contains(&example), "{out}");
+    }
+}
+
+#[test]
 fn help_names_the_exit_codes() {
     let (code, out, _) = Files::new().run(&["--help"], "");
     assert_eq!(code, 0);
