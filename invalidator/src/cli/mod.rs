@@ -49,6 +49,8 @@ enum Command {
     Explain(explain::Args),
     /// Hold a rules file against events and what is expected of them
     Test(test::Args),
+    /// Print the JSON schema of the rules file, for editors
+    Schema,
     /// Make the streams and the consumer, and compare them with the files
     Setup(setup::Args),
     /// Show how far everything is

@@ -183,6 +183,14 @@ async fn a_log_that_is_another_one_clears_every_cache() {
     database.until_begun().await;
     database.settled(1).await;
     capture.stop().await;
+    // Files are told apart by the second in which they were begun.
+    until("the second is over", async || {
+        let uptime = "SELECT variable_value >= 2 FROM information_schema.global_status \
+            WHERE variable_name = 'uptime'";
+        let mut conn = connect(&database.server).await;
+        conn.query_first(uptime).await.expect("it answers") == Some(1)
+    })
+    .await;
     // The same names of files, and places that were there before.
     database.run("RESET MASTER").await;
     database

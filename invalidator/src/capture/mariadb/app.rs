@@ -27,6 +27,7 @@ pub async fn live(
         series: Arc::new(series),
         clock: Arc::new(SystemClock::new()),
         not_ready: face.not_ready(),
+        unreadable: Arc::default(),
         link,
         settings,
     };

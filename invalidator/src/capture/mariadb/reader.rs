@@ -63,6 +63,11 @@ impl Reader {
         self.created
     }
 
+    /// Where it began to read.
+    pub fn begun(&self) -> u64 {
+        self.stored.lsn
+    }
+
     /// Where a heartbeat belongs, unless a transaction is being read.
     pub fn quiet(&self) -> Option<Place> {
         (!self.is_open).then_some(self.last)

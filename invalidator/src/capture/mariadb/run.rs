@@ -17,6 +17,8 @@ use cache_core::{Error, Kind};
 use futures_util::{FutureExt, StreamExt};
 use mysql_async::BinlogStream;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -42,6 +44,8 @@ pub struct Capture {
     pub clock: Arc<dyn Clock>,
     /// Where it says what it waits for.
     pub not_ready: NotReady,
+    /// The place from which the server could not read its log; 0 for none.
+    pub unreadable: Arc<AtomicU64>,
 }
 
 impl Capture {
@@ -93,6 +97,12 @@ impl Capture {
         let Some((place, origin)) = stored else {
             return Ok(Err("the stream has no event of a capture".to_owned()));
         };
+        if self.unreadable.load(Relaxed) == place.lsn {
+            let at = Lsn(place.lsn);
+            return Ok(Err(format!(
+                "the server cannot read its log at {at} (file/place)"
+            )));
+        }
         let Some(file) = log.file_of(place.lsn) else {
             let at = Lsn(place.lsn);
             return Ok(Err(format!("the server has no log at {at} (file/place)")));
@@ -170,12 +180,23 @@ impl Capture {
         };
         let sent = match changes.next().await {
             Some(Ok(sent)) => sent,
-            Some(Err(error)) => return Err(failed().because(error)),
+            Some(Err(error)) => {
+                if is_unreadable(&error) {
+                    self.unreadable.store(reader.begun(), Relaxed);
+                }
+                return Err(failed().because(error));
+            }
             None => return Err(failed().hint("the server ended the session")),
         };
         let read = reader.read(&sent, |id| changes.get_tme(id), batch);
         read.map_err(|unreadable| failed().because(unreadable))
     }
+}
+
+/// Whether the server says that its log cannot be read there, and never will
+/// (`ER_MASTER_FATAL_ERROR_READING_BINLOG`).
+fn is_unreadable(error: &mysql_async::Error) -> bool {
+    matches!(error, mysql_async::Error::Server(said) if said.code == 1236)
 }
 
 /// A session that has begun.
