@@ -75,6 +75,10 @@ impl Process {
             .stderr(errors)
             // Ctrl-C at a terminal ends the test; its Drop ends the server.
             .process_group(0);
+        // What a server writes without saying where lands in its own folder too.
+        if let Some(folder) = self.log.parent() {
+            command.current_dir(folder);
+        }
         if let Some((user, group)) = self.user {
             command.uid(user).gid(group);
         }
