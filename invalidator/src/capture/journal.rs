@@ -17,7 +17,7 @@ use crate::capture::settings::Events;
 use crate::capture::stream::{self, OPENING, unfit};
 use crate::source::Link;
 use async_nats::jetstream::Context;
-use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use cache_core::{Error, Kind};
 use futures_util::future::try_join_all;
@@ -27,6 +27,8 @@ use std::time::Duration;
 pub const PLACE: &str = "Cacheaside-Place";
 /// The header that says whose log that is.
 pub const ORIGIN: &str = "Cacheaside-Origin";
+/// How many events of others may stand behind the last one of a capture.
+const LOOK_BACK_MAX: usize = 10_000;
 /// How long the stream may take to store what was sent together.
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 const WRITING: &str = "writing changes into the stream";
@@ -95,32 +97,48 @@ impl Journal {
     }
 }
 
-/// The place of the last event under the prefix.
+/// The place of the last event that a capture wrote. Others may have written after it: a
+/// dead letter, for one, comes back on its event's own subject.
 async fn last_place(stream: &Stream, events: &Events) -> Result<Stored, Error> {
+    let failed = |error| {
+        let failed = Error::new(Kind::Unavailable, OPENING, events.stream.as_str());
+        failed.because(error)
+    };
     let subject = format!("{}.>", events.prefix);
     let last = match stream.get_last_raw_message_by_subject(&subject).await {
         Ok(last) => last,
         Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => return Ok(None),
-        Err(error) => {
-            let failed = Error::new(Kind::Unavailable, OPENING, events.stream.as_str());
-            return Err(failed.because(error));
+        Err(error) => return Err(failed(error)),
+    };
+    if let Some(stored) = place_of(&last) {
+        return Ok(Some(stored));
+    }
+    let first = stream.cached_info().state.first_sequence.max(1);
+    for sequence in (first..last.sequence).rev().take(LOOK_BACK_MAX) {
+        match stream.get_raw_message(sequence).await {
+            Ok(message) => {
+                if let Some(stored) = place_of(&message) {
+                    return Ok(Some(stored));
+                }
+            }
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {}
+            Err(error) => return Err(failed(error)),
         }
-    };
-    let header = |name: &str| {
-        last.headers
-            .get(name)
-            .map(|value| value.as_str().to_owned())
-    };
-    let place = header(PLACE).and_then(|text| text.parse().ok());
-    let origin = header(ORIGIN).and_then(|text| text.parse().ok());
-    match (place, origin) {
-        (Some(place), Some(origin)) => Ok(Some((place, origin))),
-        _ => Err(unfit(
+    }
+    match last.sequence - first < LOOK_BACK_MAX as u64 {
+        true => Ok(None),
+        false => Err(unfit(
             &events.stream,
             format!(
-                "event {} on {} is not of a capture; choose a `prefix` that nobody else uses",
-                last.sequence, last.subject
+                "the last {LOOK_BACK_MAX} events are not of a capture; choose a `prefix` that \
+                 nobody else uses"
             ),
         )),
     }
+}
+
+fn place_of(message: &StreamMessage) -> Stored {
+    let header = |name: &str| message.headers.get(name).map(|value| value.as_str());
+    let place = header(PLACE)?.parse().ok()?;
+    Some((place, header(ORIGIN)?.parse().ok()?))
 }

@@ -76,7 +76,7 @@ pub struct Events {
     pub url: String,
     /// The stream.
     pub stream: String,
-    /// What all subjects begin with; nobody else may write there.
+    /// What all subjects begin with; others should not write there.
     pub prefix: String,
     /// How long the stream keeps events, if it is to be made here.
     pub create: Option<Duration>,

@@ -151,6 +151,47 @@ async fn it_goes_on_where_the_stream_ends_without_a_gap_and_nothing_comes_twice(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_goes_on_behind_what_others_wrote_on_its_subjects() {
+    let database = Database::start().await;
+    database.run(USERS).await;
+    let capture = database.capture(TABLES).await;
+    database.until_taken(true).await;
+    database.run("INSERT INTO users (id) VALUES (1)").await;
+    database.settled().await;
+    capture.stop().await;
+    // As a dead letter that is tried again.
+    let jetstream = database.jetstream().await;
+    for _ in 0..3 {
+        let sent = jetstream.publish("cdc.public.users", "{}".into()).await;
+        sent.expect("NATS is up").await.expect("it is stored");
+    }
+    database.run("INSERT INTO users (id) VALUES (2)").await;
+    let capture = database.capture(TABLES).await;
+    database.until_taken(true).await;
+    let sent = jetstream.publish("cdc.public.users", "{}".into()).await;
+    sent.expect("NATS is up").await.expect("it is stored");
+    database.run("INSERT INTO users (id) VALUES (3)").await;
+    let keys = |payloads: Vec<Vec<u8>>| {
+        let payloads = payloads.iter().filter(|payload| *payload != b"{}");
+        database::targets(BY_ID, payloads.map(Vec::as_slice))
+    };
+    let wanted = "user:3".to_owned();
+    crate::world::until("the last one comes", async || {
+        keys(database.payloads().await).contains(&wanted)
+    })
+    .await;
+    let mut told = keys(database.payloads().await);
+    told.retain(|target| target.starts_with("user:"));
+    assert_eq!(told, ["user:1", "user:2", "user:3"], "each once");
+    let losses = database.payloads().await;
+    let losses = losses
+        .iter()
+        .filter(|payload| payload.starts_with(br#"{"cacheaside":1,"lost"#));
+    assert_eq!(losses.count(), 1, "only the first beginning");
+    capture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_may_have_been_missed_clears_every_cache() {
     let database = Database::start().await;
     database.run(USERS).await;
