@@ -11,14 +11,14 @@ use std::collections::HashMap;
 /// limits their number.
 #[derive(Debug, Default)]
 pub struct Batch {
-    places: HashMap<Target, usize>,
+    places: HashMap<(Target, bool), usize>,
     merged: Vec<Merged>,
 }
 
 #[derive(Debug)]
 struct Merged {
     target: Target,
-    position: Position,
+    position: Option<Position>,
     changed_ms: Option<u64>,
 }
 
@@ -32,9 +32,18 @@ impl Batch {
     /// with the others of its target.
     ///
     /// The highest position wins, because it covers the lower ones; the earliest
-    /// date wins, because lag counts from the first change that is still waiting.
-    pub fn add(&mut self, target: &Target, position: Position, changed_ms: Option<u64>) -> usize {
-        if let Some(&place) = self.places.get(target) {
+    /// date wins, because lag counts from the first change that is still waiting. One
+    /// without a position is another: it comes after what its bucket has seen, which may
+    /// be less than a position of the others.
+    pub fn add(
+        &mut self,
+        target: &Target,
+        position: impl Into<Option<Position>>,
+        changed_ms: Option<u64>,
+    ) -> usize {
+        let position = position.into();
+        let key = (target.clone(), position.is_some());
+        if let Some(&place) = self.places.get(&key) {
             let merged = &mut self.merged[place];
             merged.position = merged.position.max(position);
             merged.changed_ms = match (merged.changed_ms, changed_ms) {
@@ -44,7 +53,7 @@ impl Batch {
             return place;
         }
         let place = self.merged.len();
-        self.places.insert(target.clone(), place);
+        self.places.insert(key, place);
         self.merged.push(Merged {
             target: target.clone(),
             position,
@@ -73,7 +82,7 @@ impl Batch {
 
 impl Merged {
     fn change(&self) -> Change {
-        let position = Some(self.position);
+        let position = self.position;
         let change = match &self.target {
             Target::Key { cache, key } => {
                 let key = Key::new(key).expect("targets are made of checked keys");

@@ -21,6 +21,8 @@
 //! in_flight = 65536            # events without an answer at most
 //! ack_wait = "5s"              # then another instance gets what this one had
 //! attempts = 20                # deliveries before an event is given up
+//! repeat_after = "0s"          # announces everything a second time, so much later: for
+//!                              # sources that tell of a commit before readers see it
 //! outage = "24h"               # the longest outage in which no event may be lost
 //! # then [[rule]] and [native]
 //! ```
@@ -174,6 +176,8 @@ fn source(section: &mut Section<'_>) -> Option<SourceSettings> {
     let in_flight = section.integer_or("in_flight", 1..=1_000_000u32, 65_536);
     let ack_wait = section.duration_or("ack_wait", SECOND..=600 * SECOND, 5 * SECOND);
     let attempts = section.integer_or("attempts", 2..=1_000_000u32, 20);
+    let repeat_after =
+        section.duration_or("repeat_after", Duration::ZERO..=60 * SECOND, Duration::ZERO);
     let outage = section.duration_or("outage", HOUR..=365 * DAY, DAY);
     if create_stream && !section.has("subjects") {
         section.complain(
@@ -198,6 +202,7 @@ fn source(section: &mut Section<'_>) -> Option<SourceSettings> {
         in_flight_max: in_flight as usize,
         ack_wait,
         attempts_max: u64::from(attempts),
+        repeat_after,
         outage,
     })
 }

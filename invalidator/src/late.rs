@@ -21,6 +21,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 pub async fn run(
     outbox: Arc<Outbox>,
     mut incoming: mpsc::UnboundedReceiver<InFlight>,
+    to_repeat: mpsc::UnboundedSender<InFlight>,
     ack_wait: Duration,
     give_up: CancellationToken,
 ) {
@@ -41,6 +42,10 @@ pub async fn run(
             }
             outbox.keep(&mut events, ack_wait).await;
             let round = outbox.announce(&mut events).await;
+            for event in outbox.first_time_done(&mut events) {
+                // Closed only if its receiver crashed; the stream delivers again.
+                let _ = to_repeat.send(event);
+            }
             outbox.settle(&mut events).await;
             pause = if round.progress {
                 PAUSE_MIN

@@ -10,6 +10,7 @@
 //! | which events are understood | [`format`](mod@format) |
 //! | how rows become keys and tags | [`rules`], [`mapping`] |
 //! | what is safe in which order | [`outbox`] |
+//! | what is announced a second time | [`repeat`] |
 //! | what happens when something is away | [`late`], [`pipeline`] |
 //! | what becomes of unreadable events | [`decide`], [`dead_letter`] |
 //! | the stream, its consumer and its continuity | [`source`], [`consume`], [`watch`] |
@@ -56,6 +57,7 @@ pub mod pause;
 pub mod pipeline;
 pub mod postgres;
 pub mod recall;
+pub mod repeat;
 pub mod rules;
 pub mod schema;
 pub mod settings;

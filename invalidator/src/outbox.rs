@@ -38,8 +38,10 @@ pub struct InFlight {
     /// Whether the bus has carried it, though L2 did not take it: then everybody
     /// waits for L2 alone.
     pub told: bool,
-    /// Its position.
-    pub position: Position,
+    /// Its position; none for the second time.
+    pub position: Option<Position>,
+    /// What is announced a second time, if it is.
+    pub second: Vec<Target>,
     /// When the source changed, in milliseconds since the epoch.
     pub changed_ms: Option<u64>,
     /// When the stream took it, in milliseconds since the epoch.
@@ -54,6 +56,20 @@ pub struct InFlight {
     pub permit: OwnedSemaphorePermit,
     /// Counts it as in flight.
     pub entered: Entered,
+}
+
+impl InFlight {
+    /// The same, to be announced the second time.
+    #[must_use]
+    pub fn again(self) -> Self {
+        Self {
+            left: self.second,
+            second: Vec::new(),
+            position: None,
+            told: false,
+            ..self
+        }
+    }
 }
 
 /// What one round of announcements came to.
@@ -147,6 +163,14 @@ impl Outbox {
         }
     }
 
+    /// Takes out the events that are announced, and will be a second time.
+    pub fn first_time_done(&self, events: &mut Vec<InFlight>) -> Vec<InFlight> {
+        let is_done = |event: &mut InFlight| event.left.is_empty() && !event.second.is_empty();
+        let done: Vec<_> = events.extract_if(.., is_done).collect();
+        done.iter().for_each(|event| self.note_lag(event));
+        done
+    }
+
     /// Takes out the events that are announced and answers for them.
     pub async fn settle(&self, events: &mut Vec<InFlight>) {
         let announced = events.extract_if(.., |event| event.left.is_empty());
@@ -186,11 +210,18 @@ impl Outbox {
             }
             self.metrics.letter(&letter.rule);
         }
-        let now_ms = self.clock.wall_ms();
-        self.metrics
-            .lag(Stage::StreamToAnnounced, event.stored_ms, now_ms);
+        // The second time is not what anybody waits for.
+        if event.position.is_some() {
+            self.note_lag(&event);
+        }
         if let Err(error) = event.receipt.ack().await {
             tracing::debug!(%error, "the event will come again");
         }
+    }
+
+    fn note_lag(&self, event: &InFlight) {
+        let now_ms = self.clock.wall_ms();
+        let stage = Stage::StreamToAnnounced;
+        self.metrics.lag(stage, event.stored_ms, now_ms);
     }
 }

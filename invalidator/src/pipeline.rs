@@ -6,6 +6,8 @@
 //!                                      └──> late: the same again, until it is
 //! ```
 //!
+//! With `repeat_after`, what is announced goes to `repeat` before it is answered for.
+//!
 //! Events are announced in no particular order. Positions make that safe: an older
 //! change that arrives later lowers nothing.
 
@@ -16,6 +18,7 @@ use crate::format::received::Received;
 use crate::late;
 use crate::metrics::Stage;
 use crate::outbox::{InFlight, Outbox};
+use crate::repeat;
 use crate::rules::Rules;
 use cache_core::Error;
 use cache_core::model::position::Position;
@@ -45,6 +48,8 @@ pub struct PipelineSettings {
     pub ack_wait: Duration,
     /// After how many deliveries an event is given up.
     pub attempts_max: u64,
+    /// After how long everything is announced a second time; never if it is zero.
+    pub repeat_after: Duration,
     /// How long events in flight may take to finish at the end.
     pub drain: Duration,
 }
@@ -99,13 +104,27 @@ impl Pipeline {
     ) -> Result<(), Error> {
         // Unbounded, because every event in it holds one of the permits.
         let (to_late, incoming) = mpsc::unbounded_channel();
+        let (to_repeat, again) = mpsc::unbounded_channel();
+        let PipelineSettings {
+            ack_wait,
+            repeat_after,
+            ..
+        } = self.settings;
         let late = late::run(
             self.outbox.clone(),
             incoming,
-            self.settings.ack_wait,
+            to_repeat.clone(),
+            ack_wait,
             self.give_up.clone(),
         );
-        let late = tokio::spawn(late);
+        let repeat = repeat::run(
+            self.outbox.clone(),
+            again,
+            repeat_after,
+            ack_wait,
+            self.give_up.clone(),
+        );
+        let tails = [tokio::spawn(late), tokio::spawn(repeat)];
         let mut batches = JoinSet::new();
         let ended = loop {
             let taken = tokio::select! {
@@ -117,26 +136,28 @@ impl Pipeline {
                 finished.unwrap_or_else(crash);
             }
             match taken {
-                Ok(taken) => batches.spawn(self.handle(taken, &to_late)),
+                Ok(taken) => batches.spawn(self.handle(taken, &to_late, &to_repeat)),
                 Err(error) => break Err(error),
             };
         };
         deliveries.close().await;
-        drop(to_late);
+        drop((to_late, to_repeat));
         if ended.is_err() {
             self.give_up.cancel();
         }
-        self.drain(batches, late).await;
+        self.drain(batches, tails).await;
         ended
     }
 
     /// Waits for what is in flight; gives back what takes too long.
-    async fn drain(&self, mut batches: JoinSet<()>, late: JoinHandle<()>) {
+    async fn drain(&self, mut batches: JoinSet<()>, tails: [JoinHandle<()>; 2]) {
         let finish = async {
             while let Some(finished) = batches.join_next().await {
                 finished.unwrap_or_else(crash);
             }
-            late.await.unwrap_or_else(crash);
+            for tail in tails {
+                tail.await.unwrap_or_else(crash);
+            }
         };
         tokio::pin!(finish);
         if timeout(self.settings.drain, &mut finish).await.is_err() {
@@ -151,6 +172,7 @@ impl Pipeline {
         &self,
         taken: Taken,
         to_late: &mpsc::UnboundedSender<InFlight>,
+        to_repeat: &mpsc::UnboundedSender<InFlight>,
     ) -> impl Future<Output = ()> + Send + use<> {
         let Taken {
             slot,
@@ -159,9 +181,12 @@ impl Pipeline {
         } = taken;
         let mut events = self.decide(deliveries, permit);
         let outbox = self.outbox.clone();
-        let to_late = to_late.clone();
+        let (to_late, to_repeat) = (to_late.clone(), to_repeat.clone());
         async move {
             outbox.announce(&mut events).await;
+            for event in outbox.first_time_done(&mut events) {
+                let _ = to_repeat.send(event);
+            }
             // A dead letter that takes long holds up nobody's announcement.
             drop(slot);
             outbox.settle(&mut events).await;
@@ -245,9 +270,13 @@ impl Pipeline {
             }
         });
         InFlight {
+            second: match self.settings.repeat_after.is_zero() {
+                true => Vec::new(),
+                false => targets.clone(),
+            },
             left: targets,
             told: false,
-            position: Position::new(self.settings.epoch, sequence, 0),
+            position: Some(Position::new(self.settings.epoch, sequence, 0)),
             changed_ms,
             stored_ms,
             letter,

@@ -29,6 +29,10 @@ pub struct SourceSettings {
     pub ack_wait: Duration,
     /// After how many deliveries an event is given up.
     pub attempts_max: u64,
+    /// After how long everything is announced a second time; never if it is zero, which it
+    /// is by default: it doubles the work, and a source that only tells of what every
+    /// reader sees needs none of it. See [`repeat`](crate::repeat).
+    pub repeat_after: Duration,
     /// The longest outage of all instances after which no event may be lost: what the
     /// stream is measured by.
     pub outage: Duration,

@@ -371,6 +371,7 @@ mod tests {
             in_flight_max: 1,
             ack_wait: Duration::from_secs(1),
             attempts_max: 2,
+            repeat_after: Duration::ZERO,
             outage: Duration::from_secs(1),
         };
         let now = Backlog {

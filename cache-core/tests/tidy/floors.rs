@@ -287,6 +287,7 @@ const INVALIDATOR: Floors = Floors {
         ("recall.rs", 12),
         ("watch.rs", 12),
         ("late.rs", 13),
+        ("repeat.rs", 13),
         ("pipeline.rs", 14),
         ("app.rs", 15),
         ("cli/serve.rs", 16),

@@ -120,6 +120,7 @@ fn settings() -> PipelineSettings {
         ack_wait: ACK_WAIT,
         // No event of a run is given up: a shard may be away for most of it.
         attempts_max: 1_000,
+        repeat_after: Duration::ZERO,
         drain: Duration::from_secs(1),
     }
 }

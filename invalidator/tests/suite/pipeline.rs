@@ -6,6 +6,7 @@ use crate::world::{World, update};
 use cache_core::bus::{Bus, Heard};
 use cache_core::wire::invalidation::{Content, Message};
 use proptest::prelude::*;
+use std::time::Duration;
 
 #[tokio::test]
 async fn l2_then_the_bus_then_the_ack() {
@@ -111,4 +112,32 @@ proptest! {
             assert_eq!(floors, [Some(9), Some(10), Some(8)]);
         });
     }
+}
+
+#[tokio::test]
+async fn what_is_told_a_second_time_is_answered_for_only_then() {
+    let mut world = World::new();
+    world.settings.repeat_after = Duration::from_millis(100);
+    let running = world.start();
+    world.stream.publish(update(7));
+    let told = |times: usize| {
+        let log = world.log();
+        log.iter().filter(|line| *line == "publish").count() == times
+    };
+    until("it is told", async || told(1)).await;
+    assert!(
+        !world.log().contains(&"ack 1".to_owned()),
+        "{:?}",
+        world.log()
+    );
+    until("the ack", async || world.stream.unanswered().is_empty()).await;
+    assert!(told(2), "{:?}", world.log());
+    assert_eq!(world.log().last().map(String::as_str), Some("ack 1"));
+
+    // Whoever stops in between gives it back, and has it told by the next one.
+    world.stream.publish(update(8));
+    until("it is told", async || told(3)).await;
+    running.give_up.cancel();
+    running.stop().await;
+    assert_eq!(world.stream.unanswered().len(), 1, "{:?}", world.log());
 }

@@ -101,6 +101,7 @@ impl World {
                 in_flight_max: 64,
                 ack_wait: Duration::from_secs(5),
                 attempts_max: 5,
+                repeat_after: Duration::ZERO,
                 drain: Duration::from_secs(5),
             },
         }
