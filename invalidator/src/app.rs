@@ -9,7 +9,7 @@ use crate::inspect::inspector::Inspector;
 use crate::inspect::sampler::{self, Sampler};
 use crate::metrics::{self, Metrics};
 use crate::outbox::Outbox;
-use crate::pause::Switch;
+use crate::pause::Flag;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::recall::{self, Watermarks};
 use crate::source::{Backlog, Link, Source, epoch_after};
@@ -49,7 +49,7 @@ pub struct App {
     /// Why it is not ready, unless its connection is the reason.
     not_ready: NotReady,
     /// What stops all instances, kept in NATS.
-    switch: Switch,
+    flag: Flag,
     /// Whether they are stopped.
     paused: watch::Sender<bool>,
 }
@@ -93,8 +93,8 @@ impl App {
         let recalled = recall::recall(&domain, &watermarks, &rules.rules, &source, given).await?;
         tracing::info!(?recalled, "L2 holds what it should, as far as it answers");
         let done = source.position(first.done);
-        let switch = Switch::new(source.link.context.clone(), &source.settings);
-        let paused = switch.read().await?.is_some();
+        let flag = Flag::new(source.link.context.clone(), &source.settings);
+        let paused = flag.read().await?.is_some();
         match paused {
             true => domain.rests_at(done),
             false => domain.done_up_to(done),
@@ -110,7 +110,7 @@ impl App {
             metrics,
             registry: Arc::new(registry),
             not_ready: Arc::new(RwLock::new(Some("starting"))),
-            switch,
+            flag,
             paused: watch::Sender::new(paused),
         })
     }
@@ -170,7 +170,7 @@ impl App {
             caches: self.rules.rules.caches(),
             first: self.first,
             not_ready: self.not_ready.clone(),
-            switch: self.switch.clone(),
+            flag: self.flag.clone(),
             paused: self.paused.clone(),
         }
     }

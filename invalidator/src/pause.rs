@@ -1,4 +1,4 @@
-//! The switch that stops all instances from taking events, kept where all of them look:
+//! The flag that stops all instances from taking events, kept where all of them look:
 //! the last message on one subject of a small stream. It outlives every process.
 //!
 //! JetStream can pause a consumer by itself only from NATS 2.11 on.
@@ -11,14 +11,14 @@ use cache_core::source::Cause;
 use cache_core::{Error, Kind};
 use serde_json::{Value, json};
 
-/// The stream that keeps the switches of all invalidators of a NATS.
+/// The stream that keeps the flags of all invalidators of a NATS.
 pub const STREAM: &str = "CACHEASIDE_CONTROL";
 /// What their subjects begin with. With the stream and the consumer behind it that makes
 /// four tokens, because Debezium's default stream takes every subject of three.
 const SUBJECT_PREFIX: &str = "cacheaside.control";
 /// The longest reason that is kept.
 const WHY_CHARS_MAX: usize = 200;
-/// As large as the stream may become: switches of thousands of invalidators.
+/// As large as the stream may become: flags of thousands of invalidators.
 const BYTES_MAX: i64 = 1 << 20;
 
 /// The stream to be made if it is not there.
@@ -43,15 +43,15 @@ pub struct Paused {
     pub why: String,
 }
 
-/// The switch of one consumer.
+/// The flag of one consumer.
 #[derive(Clone, Debug)]
-pub struct Switch {
+pub struct Flag {
     context: Context,
     subject: String,
 }
 
-impl Switch {
-    /// The switch of this source's consumer.
+impl Flag {
+    /// The flag of this source's consumer.
     pub fn new(context: Context, source: &SourceSettings) -> Self {
         let SourceSettings {
             stream, durable, ..
@@ -69,11 +69,11 @@ impl Switch {
     pub async fn read(&self) -> Result<Option<Paused>, Error> {
         // No round trip: it only names the stream.
         let stream = self.context.get_stream_no_info(STREAM).await;
-        let stream = stream.map_err(|error| self.failed("reading the switch", error.into()))?;
+        let stream = stream.map_err(|error| self.failed("reading the flag", error.into()))?;
         match stream.get_last_raw_message_by_subject(&self.subject).await {
             Ok(message) => Ok(decode(&message.payload)),
-            Err(error) if is_untouched(&error.kind()) => Ok(None),
-            Err(error) => Err(self.failed("reading the switch", error.into())),
+            Err(error) if is_unset(&error.kind()) => Ok(None),
+            Err(error) => Err(self.failed("reading the flag", error.into())),
         }
     }
 
@@ -82,7 +82,7 @@ impl Switch {
     /// # Errors
     /// [`Kind::Unavailable`] when NATS does not answer or refuses.
     pub async fn set(&self, paused: Option<&Paused>) -> Result<(), Error> {
-        let failed = |cause: Cause| self.failed("setting the switch", cause);
+        let failed = |cause: Cause| self.failed("setting the flag", cause);
         let made = self.context.get_or_create_stream(stream_config()).await;
         made.map_err(|error| failed(error.into()))?;
         let body = encode(paused).to_string();
@@ -94,11 +94,13 @@ impl Switch {
 
     fn failed(&self, doing: &'static str, cause: Cause) -> Error {
         let error = Error::new(Kind::Unavailable, doing, self.subject.as_str());
-        error.because(cause)
+        error.because(cause).hint(
+            "may this user ask for messages of the stream CACHEASIDE_CONTROL? It need not exist",
+        )
     }
 }
 
-fn is_untouched(error: &LastRawMessageErrorKind) -> bool {
+fn is_unset(error: &LastRawMessageErrorKind) -> bool {
     match error {
         LastRawMessageErrorKind::NoMessageFound => true,
         LastRawMessageErrorKind::JetStream(cause) => {
@@ -132,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_switch_that_says_so_pauses() {
+    fn only_a_flag_that_says_so_pauses() {
         let paused = Paused {
             since_ms: 5,
             why: "restore".to_owned(),

@@ -4,12 +4,15 @@
 use crate::batch::Batch;
 use crate::mapping::everything;
 use crate::metrics::Metrics;
-use crate::pause::Switch;
+use crate::pause::Flag;
 use crate::source::{Backlog, Source};
 use cache_core::coherence::announce::Announced;
 use cache_core::model::key::Name;
+use cache_core::model::position::Position;
 use cache_core::{Domain, Error, Kind};
 use parking_lot::RwLock;
+use std::convert::Infallible;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -38,21 +41,29 @@ pub struct Watch {
     /// Where it says that the stream does not answer.
     pub not_ready: NotReady,
     /// What stops all instances, kept in NATS.
-    pub switch: Switch,
+    pub flag: Flag,
     /// Where this instance hears of it.
     pub paused: watch::Sender<bool>,
 }
 
 impl Watch {
     /// Looks until the stream is another one than at the start.
-    pub async fn run(mut self) -> Error {
+    pub async fn run(self) -> Error {
+        // Apart: a flag that nobody tells of must not keep anybody from saying how far
+        // the stream is.
+        tokio::select! {
+            error = self.follow() => error,
+            never = self.heed() => match never {},
+        }
+    }
+
+    async fn follow(&self) -> Error {
         let mut tick = interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = self.first;
         let mut gap = Gap::default();
         loop {
             tick.tick().await;
-            self.look_at_switch().await;
             match self.source.backlog().await {
                 Ok(now) => {
                     if now.last < before.last {
@@ -84,7 +95,7 @@ impl Watch {
                     *self.not_ready.write() = Some("the stream does not answer");
                     // A consumer that somebody deleted may go on delivering to whoever
                     // waits there already, and nobody would see how far it is.
-                    match self.source.reopen().await {
+                    match self.source.clone().reopen().await {
                         Err(error) if error.kind() == Kind::Mismatch => return error,
                         reopened => drop(reopened),
                     }
@@ -93,19 +104,28 @@ impl Watch {
         }
     }
 
-    /// An answer that does not come changes nothing.
-    async fn look_at_switch(&self) {
-        match self.switch.read().await {
-            Ok(paused) => {
-                let is_paused = paused.is_some();
-                self.metrics.paused(is_paused);
-                self.paused.send_if_modified(|before| {
-                    let changed = *before != is_paused;
-                    *before = is_paused;
-                    changed
-                });
+    /// Looks whether all instances are to rest. An answer that does not come changes
+    /// nothing.
+    async fn heed(&self) -> Infallible {
+        let mut tick = interval(EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let is_paused = match self.flag.read().await {
+                Ok(paused) => paused.is_some(),
+                Err(error) => {
+                    tracing::warn!(%error, "whether to pause is not known");
+                    continue;
+                }
+            };
+            self.metrics.paused(is_paused);
+            let changed = self
+                .paused
+                .send_if_modified(|paused| mem::replace(paused, is_paused) != is_paused);
+            if changed && is_paused {
+                // As far as was said before; what matters is that nobody goes on.
+                self.domain.rests_at(Position::ZERO);
             }
-            Err(error) => tracing::warn!(%error, "whether to pause is not known"),
         }
     }
 

@@ -5,7 +5,10 @@ use cache_core::bus::memory::MemoryBus;
 use cache_core::bus::{Bus, BusError, Heard, Subscription};
 use cache_core::clock::SystemClock;
 use cache_core::coherence::announce::Change;
+use cache_core::domain::Parts;
+use cache_core::event::Silent;
 use cache_core::model::key::{Bucket, Key, KeySpace};
+use cache_core::random::SystemRandom;
 use cache_core::source::{Cause, Loaded};
 use cache_core::testkit::fleet::{Fleet, until_trusted};
 use cache_core::testkit::until::until;
@@ -312,6 +315,50 @@ async fn a_silent_bus_ends_the_trust_in_l1() {
     until(PATIENCE, "the trust lapses", lapsed)
         .await
         .expect("without a heartbeat");
+}
+
+#[tokio::test]
+async fn an_invalidator_that_rests_is_not_believed_and_goes_on_mending() {
+    let (remote, fleet) = memory();
+    let fleet = fleet.with_invalidator();
+    // Not by the fleet, whose invalidators carry for ever.
+    let invalidator = Domain::join(Parts {
+        name: fleet.name.clone(),
+        remote: fleet.remote.clone(),
+        bus: fleet.bus.clone(),
+        clock: fleet.clock.clone(),
+        random: Arc::new(SystemRandom),
+        observer: Arc::new(Silent),
+        role: Role::Invalidator,
+        proof: fleet.proof,
+        timing: fleet.timing,
+    });
+    let invalidator = invalidator.await.expect("the bus is there");
+    let domain = fleet.join(Role::Member).await.expect("the bus is there");
+    invalidator.done_up_to(at(3));
+    until_trusted(&domain).await;
+    invalidator.rests_at(Position::ZERO);
+    let lapsed = || async { !domain.trust().holds(domain.clock().now()) };
+    until(PATIENCE, "the trust lapses", lapsed)
+        .await
+        .expect("its heartbeat says that it carries nothing");
+    remote.forget_all();
+    let space = KeySpace::new(fleet.name.clone(), users());
+    let address = space.address(Key::new(b"k").expect("a key"));
+    let mended = || async {
+        let reading = remote.read(&address).await.ok();
+        let held = reading.and_then(|reading| reading.watermark);
+        held.is_some_and(|held| held.seen == at(3))
+    };
+    until(PATIENCE, "the bucket is begun anew", mended)
+        .await
+        .expect("within a heartbeat");
+    assert!(
+        !domain.trust().holds(domain.clock().now()),
+        "and nobody trusts L1"
+    );
+    invalidator.done_up_to(at(3));
+    until_trusted(&domain).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::instant::Instant;
 use super::read::Event;
-use crate::pause::{Paused, Switch};
+use crate::pause::{Flag, Paused};
 use crate::recall;
 use crate::settings::SourceSettings;
 use crate::source::Link;
@@ -114,13 +114,13 @@ impl Lookout {
             places.push(self.place(info, now).await);
         }
         places.sort_by(|a, b| (!a.is_ours, &a.name).cmp(&(!b.is_ours, &b.name)));
-        let switch = Switch::new(self.link.context.clone(), &self.source);
+        let flag = Flag::new(self.link.context.clone(), &self.source);
         Ok(Lag {
             stream: self.source.stream.clone(),
             events: (state.first_sequence, state.last_sequence),
             places,
             seen: self.seen().await,
-            paused: switch.read().await?,
+            paused: flag.read().await?,
             now,
         })
     }

@@ -1,6 +1,6 @@
 //! Pauses all instances and waits until they rest; ends the pause.
 
-use crate::pause::{Paused, Switch};
+use crate::pause::{Flag, Paused};
 use crate::settings::SourceSettings;
 use crate::source::Link;
 use async_nats::jetstream::consumer::Info;
@@ -38,8 +38,8 @@ pub enum Rest {
 /// # Errors
 /// [`Kind::Unavailable`] when NATS does not answer or refuses.
 pub async fn pause(link: &Link, source: &SourceSettings, paused: &Paused) -> Result<Rest, Error> {
-    let switch = Switch::new(link.context.clone(), source);
-    switch.set(Some(paused)).await?;
+    let flag = Flag::new(link.context.clone(), source);
+    flag.set(Some(paused)).await?;
     let mut rest = look(link, source).await?;
     let quiet = async {
         while rest != Rest::Quiet {
@@ -59,10 +59,10 @@ pub async fn pause(link: &Link, source: &SourceSettings, paused: &Paused) -> Res
 /// # Errors
 /// [`Kind::Unavailable`] when NATS does not answer or refuses.
 pub async fn resume(link: &Link, source: &SourceSettings) -> Result<bool, Error> {
-    let switch = Switch::new(link.context.clone(), source);
-    let was_paused = switch.read().await?.is_some();
+    let flag = Flag::new(link.context.clone(), source);
+    let was_paused = flag.read().await?.is_some();
     if was_paused {
-        switch.set(None).await?;
+        flag.set(None).await?;
     }
     Ok(was_paused)
 }
