@@ -1,6 +1,7 @@
 //! The seam to the stream of events: what is delivered, how it is answered for, and
 //! what was delivered before.
 
+use crate::format::received::Received;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cache_core::Error;
@@ -64,7 +65,7 @@ pub trait Deliveries: Send + fmt::Debug {
 }
 
 /// What is done with each event that is recounted: its place, and its bytes.
-pub type Each<'a> = dyn FnMut(u64, &[u8]) + Send + 'a;
+pub type Each<'a> = dyn FnMut(u64, &Received<'_>) + Send + 'a;
 
 /// What a stream still has of events that were delivered before.
 #[async_trait]

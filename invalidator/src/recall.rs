@@ -104,10 +104,10 @@ pub async fn recall(
         domain.horizon().raise(*bucket, below);
     }
     let mut batch = Batch::new();
-    let mut each = |sequence, payload: &[u8]| {
+    let mut each = |sequence, received: &Received<'_>| {
         recalled.events += 1;
         let position = Position::new(given.epoch, sequence, 0);
-        for target in decide(&Received::bytes(payload), rules).targets {
+        for target in decide(received, rules).targets {
             batch.add(&target, position, None);
         }
     };

@@ -2,6 +2,8 @@
 
 use crate::delivery::{Each, Past};
 use crate::echo;
+use crate::format::received::Received;
+use crate::headers::flat;
 use crate::settings::SourceSettings;
 use async_nats::connection::State;
 use async_nats::datetime::DateTime;
@@ -240,7 +242,13 @@ impl Past for Source {
             let message = message.map_err(|error| self.unanswered(error))?;
             let info = message.info().map_err(|error| self.unanswered(error))?;
             if info.stream_sequence <= upto {
-                each(info.stream_sequence, &message.payload);
+                let headers = message.headers.as_ref().map(flat).unwrap_or_default();
+                let received = Received {
+                    subject: &message.subject,
+                    headers: &headers,
+                    payload: &message.payload,
+                };
+                each(info.stream_sequence, &received);
             }
             if info.stream_sequence >= upto || info.pending == 0 {
                 break;

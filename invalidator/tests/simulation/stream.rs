@@ -9,6 +9,7 @@ use bytes::Bytes;
 use cache_core::Error;
 use cache_core::clock::Clock;
 use invalidator::delivery::{AnswerLost, Deliveries, Delivery, Each, Past, Receipt};
+use invalidator::format::received::Received;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -161,7 +162,7 @@ impl Past for Stream {
     async fn recount(&self, after: u64, upto: u64, each: &mut Each<'_>) -> Result<bool, Error> {
         let events = self.events.lock();
         for (sequence, event) in events.range(after + 1..=upto) {
-            each(*sequence, &event.payload);
+            each(*sequence, &Received::bytes(&event.payload));
         }
         Ok(true)
     }

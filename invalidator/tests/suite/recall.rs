@@ -11,6 +11,7 @@ use cache_core::tier::{Invalidate, Known, Remote};
 use cache_core::wire::codec::Bincode;
 use cache_core::{Cache, Domain, Error, Lookup, Policy, Position, Role};
 use invalidator::delivery::{Each, Past};
+use invalidator::format::received::Received;
 use invalidator::recall::{recall, watermarks};
 use invalidator::rules::Rules;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ struct OneEvent(Position);
 #[async_trait]
 impl Past for OneEvent {
     async fn recount(&self, _: u64, _: u64, each: &mut Each<'_>) -> Result<bool, Error> {
-        each(self.0.offset, update(1).as_bytes());
+        each(self.0.offset, &Received::bytes(update(1).as_bytes()));
         Ok(true)
     }
 }
