@@ -6,7 +6,6 @@ use crate::world::World;
 use invalidator::capture::outbox::app;
 use invalidator::capture::outbox::settings::settings;
 use std::sync::Arc;
-use tokio_postgres::NoTls;
 
 const SETUP: &str = include_str!("../../../examples/capture/outbox/setup.sql");
 const CHANGE: &str = include_str!("../../../examples/capture/outbox/change.sql");
@@ -28,11 +27,7 @@ async fn an_application_tells_its_keys_in_a_table() {
     until_begun(&world, 0).await;
     let invalidator = world.live(RULES).await;
 
-    let port = database.postgres.port();
-    let at = format!("host=127.0.0.1 port={port} user=app dbname=postgres");
-    let connected = tokio_postgres::connect(&at, NoTls).await;
-    let (app, connection) = connected.expect("Postgres is up");
-    tokio::spawn(connection);
+    let app = database::connect_as(&database.postgres, "app").await;
     let source = Arc::new(database::connect(&database.postgres).await);
     let load = move |id| row(source.clone(), id);
     let change = async { app.batch_execute(CHANGE).await.expect("it may") };

@@ -2,12 +2,13 @@
 
 use super::{CHANGE, USERS, course, here, row, statements, until_begun};
 use crate::database::{self, Capturing, Database};
-use crate::world::World;
+use crate::world::{World, until};
 use invalidator::capture::app;
 use invalidator::capture::settings::settings;
 use std::sync::Arc;
 
 const SETUP: &str = include_str!("../../../examples/capture/postgres/setup.sql");
+const REMOVE: &str = include_str!("../../../examples/capture/postgres/remove.sql");
 const CAPTURE: &str = include_str!("../../../examples/capture/postgres/capture.toml");
 const RULES: &str = include_str!("../../../examples/capture/postgres/rules.toml");
 
@@ -31,4 +32,13 @@ async fn a_row_of_postgres_is_captured() {
     course(&world, load, database.run(CHANGE)).await;
     invalidator.stop().await;
     capture.stop().await;
+
+    let taken = "SELECT count(*)::text FROM pg_replication_slots WHERE active";
+    until("the slot is free", async || {
+        database.ask(taken).await == "0"
+    })
+    .await;
+    for statement in statements(REMOVE) {
+        database.run(statement).await;
+    }
 }

@@ -1,14 +1,14 @@
 //! From Postgres, by wal2json and a bridge of one's own.
 
-use super::{CHANGE, USERS, course, row, statements};
+use super::{CHANGE, USERS, course, row, served_after, statements};
 use crate::database::{self, Database};
-use crate::world::{World, until};
+use crate::world::{Running, World, until};
 use async_nats::jetstream::Context;
 use cache_core::source::Cause;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 const SETUP: &str = include_str!("../../../examples/capture/wal2json/setup.sql");
 const PEEK: &str = include_str!("../../../examples/capture/wal2json/peek.sql");
@@ -43,8 +43,7 @@ async fn bridge(database: Client, stream: Context) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_row_of_postgres_is_bridged_from_wal2json() {
+async fn begin() -> (World, Database, Running) {
     let world = World::start().await;
     let database = Database::beside(&world.nats.url()).await;
     database.run(USERS).await;
@@ -52,24 +51,35 @@ async fn a_row_of_postgres_is_bridged_from_wal2json() {
         database.run(statement).await;
     }
     let invalidator = world.live(RULES).await;
-    let port = database.postgres.port();
-    let at = format!("host=127.0.0.1 port={port} user=bridge dbname=postgres");
-    let connected = tokio_postgres::connect(&at, NoTls).await;
-    let (client, connection) = connected.expect("Postgres is up");
-    tokio::spawn(connection);
-    let bridge = tokio::spawn(bridge(client, world.jetstream().await));
+    (world, database, invalidator)
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_of_postgres_is_bridged_from_wal2json() {
+    let (world, database, invalidator) = begin().await;
+    let client = database::connect_as(&database.postgres, "bridge").await;
+    let bridge = tokio::spawn(bridge(client, world.jetstream().await));
     let source = Arc::new(database::connect(&database.postgres).await);
     let load = move |id| row(source.clone(), id);
     course(&world, load, database.run(CHANGE)).await;
-    let left = "SELECT count(*)::text FROM pg_logical_slot_peek_changes('bridge', NULL, NULL) \
-        WHERE data LIKE '%users%'";
-    bridge.abort();
-    until("the slot is free", async || {
-        let taken = "SELECT active::text FROM pg_replication_slots";
-        database.ask(taken).await == "false"
+    let confirmed = "SELECT (confirmed_flush_lsn >= pg_current_wal_lsn())::text \
+        FROM pg_replication_slots";
+    until("the database is told that it may forget", async || {
+        database.ask(confirmed).await == "true"
     })
     .await;
-    assert_eq!(database.ask(left).await, "0", "the database was told");
+    bridge.abort();
+    invalidator.stop().await;
+}
+
+/// The control: nothing else corrects the cache.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_bridge_the_old_row_is_served() {
+    let (world, database, invalidator) = begin().await;
+    let source = Arc::new(database::connect(&database.postgres).await);
+    let load = move |id| row(source.clone(), id);
+    let window = Duration::from_secs(2);
+    let served = served_after(&world, load, database.run(CHANGE), window).await;
+    assert_eq!(served, "old");
     invalidator.stop().await;
 }
