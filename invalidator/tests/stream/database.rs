@@ -214,7 +214,13 @@ impl Capturing {
 }
 
 pub(crate) async fn connect(postgres: &PostgresServer) -> Client {
-    let connected = tokio_postgres::connect(&postgres.connect_string(), NoTls).await;
+    connect_as(postgres, "postgres").await
+}
+
+/// Connects as this role.
+pub(crate) async fn connect_as(postgres: &PostgresServer, role: &str) -> Client {
+    let at = format!("{} user={role}", postgres.connect_string());
+    let connected = tokio_postgres::connect(&at, NoTls).await;
     let (client, connection) = connected.expect("Postgres is up");
     tokio::spawn(connection);
     client

@@ -18,4 +18,5 @@ mod outage;
 mod outbox;
 mod pause;
 mod setup;
+mod worked;
 mod world;

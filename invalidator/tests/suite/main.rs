@@ -1,6 +1,7 @@
 //! What the invalidator promises, without a server.
 
 mod capture;
+mod capture_examples;
 mod cli;
 mod events;
 mod fitness;

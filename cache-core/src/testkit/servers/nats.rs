@@ -1,6 +1,8 @@
 //! A NATS server with JetStream.
 
+use std::env;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -12,6 +14,10 @@ use super::port::Port;
 use super::process::Process;
 use super::{ServerError, binary, with_retry};
 
+/// Names the program to start, in place of the one that is installed: servers of other
+/// versions behave differently.
+const PROGRAM: &str = "NATS_SERVER";
+
 /// A NATS server whose streams live in a temporary folder.
 #[derive(Debug)]
 pub struct NatsServer {
@@ -21,7 +27,8 @@ pub struct NatsServer {
 }
 
 impl NatsServer {
-    /// Starts a server and waits until it offers JetStream.
+    /// Starts a server and waits until it offers JetStream: the program that the
+    /// environment variable `NATS_SERVER` names, else the one that is installed.
     ///
     /// # Errors
     /// When nats-server is missing or does not come up.
@@ -33,7 +40,7 @@ impl NatsServer {
             let number = port.number().to_string();
             let process = Process::new(
                 format!("nats-server on port {number}"),
-                binary("nats-server")?,
+                program()?,
                 folder.path().join("log"),
             )
             .args(["-a", "127.0.0.1", "-p", &number, "-js", "-sd"])
@@ -90,6 +97,21 @@ impl NatsServer {
         self.process.spawn()?;
         let port = self.port();
         self.process.ready(|| offers_jetstream(port)).await
+    }
+}
+
+fn program() -> Result<PathBuf, ServerError> {
+    let Some(named) = env::var_os(PROGRAM).filter(|named| !named.is_empty()) else {
+        return binary("nats-server");
+    };
+    let file = PathBuf::from(named);
+    match file.is_file() {
+        true => Ok(file),
+        // The installed one in its stead would pass for it.
+        false => Err(ServerError::NoSuch {
+            doing: "start (`NATS_SERVER` names no file)",
+            subject: file.display().to_string(),
+        }),
     }
 }
 
