@@ -87,12 +87,15 @@ ended at once by a second SIGINT or SIGTERM.";
 impl Cli {
     /// Does what the arguments say.
     pub async fn run(self) -> ExitCode {
-        let is_service = matches!(self.command, Command::Serve(_) | Command::Capture(_));
-        // Whoever waits for one answer wants to read of nothing but trouble.
-        let log = self
-            .log
-            .or_else(|| (!is_service).then(|| "warn".to_owned()));
-        telemetry::start(log.as_deref(), std::io::stderr().is_terminal());
+        let usual = match self.command {
+            Command::Serve(_) => "info",
+            // The end of a connection is told by whoever goes on after it.
+            Command::Capture(_) => "info,pgwire_replication=off",
+            // Whoever waits for one answer wants to read of nothing but trouble.
+            _ => "warn",
+        };
+        let log = self.log.as_deref().unwrap_or(usual);
+        telemetry::start(Some(log), std::io::stderr().is_terminal());
         let code = match self.command {
             Command::Serve(args) => serve::run(&args).await,
             Command::Check(args) => check::run(&args).await,
