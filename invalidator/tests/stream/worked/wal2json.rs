@@ -5,6 +5,7 @@ use crate::database::{self, Database};
 use crate::world::{Running, World, until};
 use async_nats::jetstream::Context;
 use cache_core::source::Cause;
+use cache_core::testkit::until::pace;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +40,7 @@ async fn carry(database: &Client, stream: &Context) -> Result<(), Cause> {
 async fn bridge(database: Client, stream: Context) {
     loop {
         carry(&database, &stream).await.expect("both are up");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        pace(Duration::from_millis(20)).await;
     }
 }
 
