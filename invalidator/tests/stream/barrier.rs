@@ -59,16 +59,11 @@ async fn update_behind_a_stalled_standby(barrier: &str, rules: &str) -> (bool, &
     let invalidator = world.live(rules).await;
     until("all is quiet", || world.all_done()).await;
 
-    // A standby that never answers.
-    stall(&database, "nobody").await;
+    stall(&database).await;
     let writer = database::connect(&database.postgres).await;
     let update = async move { writer.batch_execute("UPDATE users SET name = 'new'").await };
     let update = tokio::spawn(update);
-    let waits = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    until("the update waits", async || {
-        database.ask(waits).await == "1"
-    })
-    .await;
+    until("the update waits", async || waiting(&database).await == "2").await;
     let is_update = |event: &Event| event.subject == "cdc.public.users";
     let comes = async || database.events().await.iter().any(is_update);
     let early = testkit::until::until(WINDOW, "the event comes", comes)
@@ -99,7 +94,7 @@ async fn update_behind_a_stalled_standby(barrier: &str, rules: &str) -> (bool, &
     })
     .await;
 
-    stall(&database, "").await;
+    standby(&database, "").await;
     update.await.expect("no panic").expect("it is committed");
     database.settled().await;
     until("all is done, a second time too", || world.all_done()).await;
@@ -113,13 +108,32 @@ async fn update_behind_a_stalled_standby(barrier: &str, rules: &str) -> (bool, &
     }
 }
 
+/// Has commits wait for a standby that never answers. Sessions know of it before they
+/// wait for it: so others commit, until one of them waits.
+async fn stall(database: &Database) {
+    standby(database, "nobody").await;
+    let other = database::connect(&database.postgres).await;
+    let commits = tokio::spawn(async move {
+        let commit = "SELECT pg_logical_emit_message(true, 'other', '')";
+        while other.batch_execute(commit).await.is_ok() {}
+    });
+    until("a commit waits", async || waiting(database).await == "1").await;
+    commits.abort();
+}
+
+/// How many commits wait for a standby.
+async fn waiting(database: &Database) -> String {
+    let sql = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    database.ask(sql).await
+}
+
 /// Has commits wait for this standby; for none with no name.
-async fn stall(database: &Database, standby: &str) {
-    let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{standby}'");
+async fn standby(database: &Database, name: &str) {
+    let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'");
     database.run(&set).await;
     database.run("SELECT pg_reload_conf()").await;
     until("the setting holds", async || {
-        database.ask("SHOW synchronous_standby_names").await == standby
+        database.ask("SHOW synchronous_standby_names").await == name
     })
     .await;
 }

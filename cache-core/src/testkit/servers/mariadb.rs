@@ -59,14 +59,19 @@ impl MariadbServer {
     }
 }
 
+/// A folder of its own for temporary tables: a MariaDB that starts removes whatever looks
+/// like one from a folder that it shares.
+fn temporary(folder: &Path) -> String {
+    format!("--tmpdir={}", folder.display())
+}
+
 async fn init(folder: &Path, data: &Path, account: Account) -> Result<(), ServerError> {
     let mut command = Command::new(binary("mariadb-install-db")?);
     command
         .args(["--no-defaults", "--auth-root-authentication-method=normal"])
         .args(["--skip-test-db", "--skip-name-resolve"])
         .arg(format!("--datadir={}", data.display()))
-        // Several at once would meet in the folder that all share.
-        .env("TMPDIR", folder);
+        .arg(temporary(folder));
     run(command, account).await
 }
 
@@ -80,8 +85,8 @@ fn process(
     let mut process = Process::new(name, binary("mariadbd")?, folder.join("log"))
         .args(["--no-defaults".to_owned(), format!("--port={port}")])
         .args([format!("--datadir={}", data.display())])
-        .args([format!("--tmpdir={}", folder.display())])
-        .args([format!("--socket={}", folder.join("socket").display())]);
+        .args([format!("--socket={}", folder.join("socket").display())])
+        .args([temporary(folder)]);
     let settings = [
         "--bind-address=127.0.0.1",
         "--log-bin=binlog",
