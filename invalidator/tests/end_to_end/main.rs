@@ -16,6 +16,7 @@ mod reader;
 mod rows;
 mod scenario;
 mod service;
+mod throughput;
 mod world;
 
 use scenario::{Feed, Scenario};

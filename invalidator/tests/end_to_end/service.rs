@@ -69,6 +69,11 @@ impl Service {
         Self { child }
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     /// Halts it: NATS goes on giving it events.
     pub(crate) async fn halt(&self) {
         signal(&self.child, "STOP").await;
