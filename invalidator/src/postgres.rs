@@ -14,6 +14,12 @@ const CONNECTING: &str = "connecting to the database";
 /// How long a connection may take to begin.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The name of a table, for SQL.
+pub fn quoted(schema: &str, table: &str) -> String {
+    let part = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    format!("{}.{}", part(schema), part(table))
+}
+
 /// Connects, for questions in SQL.
 ///
 /// # Errors

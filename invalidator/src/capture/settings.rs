@@ -24,6 +24,7 @@
 
 use crate::at::{At, POSTGRES};
 use crate::config::{address, nats_url, stream_name};
+use crate::postgres::quoted;
 use cache_core::config::overrides::Override;
 use cache_core::config::reader::{self, Section};
 use cache_core::config::report::Report;
@@ -105,10 +106,7 @@ pub fn settings(file: &str, text: &str, overrides: &[Override]) -> Result<Settin
     reader::read_with(file, text, overrides, |file| {
         let database = file.section("postgres", database);
         let events = file.section("events", |section| events(section, "cdc"));
-        let admin = file.section("admin", |admin| {
-            let usual = SocketAddr::from(([127, 0, 0, 1], 9466));
-            Some(admin.opt_parsed("address", address).unwrap_or(usual))
-        });
+        let admin = admin(file);
         Some(Settings {
             database: database?,
             events: events?,
@@ -143,6 +141,14 @@ fn database(section: &mut Section<'_>) -> Option<Database> {
         barrier,
         heartbeat,
         confirm_after,
+    })
+}
+
+/// Reads where the admin listener is.
+pub(super) fn admin(file: &mut Section<'_>) -> Option<SocketAddr> {
+    file.section("admin", |admin| {
+        let usual = SocketAddr::from(([127, 0, 0, 1], 9466));
+        Some(admin.opt_parsed("address", address).unwrap_or(usual))
     })
 }
 
@@ -211,10 +217,9 @@ fn prefix(text: &str) -> Result<String, String> {
 impl Table {
     /// Its name, for SQL.
     pub fn quoted(&self) -> String {
-        let part = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
         match self {
             Self::All => "*".to_owned(),
-            Self::Named { schema, table } => format!("{}.{}", part(schema), part(table)),
+            Self::Named { schema, table } => quoted(schema, table),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::catalog::{Identity, Publication, Table};
 use crate::change::{Op, TableName};
+use crate::postgres::quoted;
 use crate::rules::{OnMissing, Rule, Rules};
 use cache_core::config::report::nearest;
 use cache_core::model::template::Scope;
@@ -246,8 +247,7 @@ impl Table {
     }
 
     fn quoted(&self) -> String {
-        let part = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-        format!("{}.{}", part(&self.schema), part(&self.table))
+        quoted(&self.schema, &self.table)
     }
 
     /// The statement that has all old values told.

@@ -7,6 +7,7 @@ use crate::capture::settings::{Table, settings, table};
 use crate::cli::exit::{read, say};
 use crate::cli::life::live;
 use cache_core::config::overrides::{Given, Override};
+use cache_core::config::report::Report;
 use cache_core::ops::exit::Exit;
 use clap::Subcommand;
 use std::path::PathBuf;
@@ -72,44 +73,44 @@ struct Files {
 /// Captures until it is asked to end.
 pub async fn run(args: Args) -> Exit {
     match args.source {
-        Source::Postgres(files) => {
-            let given = files.given("postgres");
-            match read(&files.config, |name, text| settings(name, text, &given)) {
-                Ok(file) => live(file.admin, |admin, stop| app::live(file, admin, stop)).await,
-                Err(_) => Exit::Usage,
+        Source::Postgres(files) => match files.read("postgres", settings) {
+            Ok(file) => live(file.admin, |admin, stop| app::live(file, admin, stop)).await,
+            Err(exit) => exit,
+        },
+        Source::Mariadb(files) => match files.read("mariadb", mariadb::settings::settings) {
+            Ok(file) => {
+                live(file.admin, |admin, stop| {
+                    mariadb::app::live(file, admin, stop)
+                })
+                .await
             }
-        }
-        Source::Mariadb(files) => {
-            let given = files.given("mariadb");
-            let parse = |name: &str, text: &str| mariadb::settings::settings(name, text, &given);
-            match read(&files.config, parse) {
-                Ok(file) => {
-                    live(file.admin, |admin, stop| {
-                        mariadb::app::live(file, admin, stop)
-                    })
-                    .await
-                }
-                Err(_) => Exit::Usage,
+            Err(exit) => exit,
+        },
+        Source::Outbox(files) => match files.read("outbox", outbox::settings::settings) {
+            Ok(file) => {
+                live(file.admin, |admin, stop| {
+                    outbox::app::live(file, admin, stop)
+                })
+                .await
             }
-        }
-        Source::Outbox(files) => {
-            let given = files.given("outbox");
-            let parse = |name: &str, text: &str| outbox::settings::settings(name, text, &given);
-            match read(&files.config, parse) {
-                Ok(file) => {
-                    live(file.admin, |admin, stop| {
-                        outbox::app::live(file, admin, stop)
-                    })
-                    .await
-                }
-                Err(_) => Exit::Usage,
-            }
-        }
+            Err(exit) => exit,
+        },
         Source::OutboxSql(tables) => say(&sql(&tables.tables)),
     }
 }
 
 impl Files {
+    /// Reads the file with `parse`, and says everything that is wrong with it.
+    fn read<S>(
+        &self,
+        database: &'static str,
+        parse: impl FnOnce(&str, &str, &[Override]) -> Result<S, Report>,
+    ) -> Result<S, Exit> {
+        let given = self.given(database);
+        let parsed = read(&self.config, |name, text| parse(name, text, &given));
+        parsed.map_err(|_| Exit::Usage)
+    }
+
     /// What stands in place of what the file says.
     fn given(&self, database: &'static str) -> Vec<Override> {
         let url = |table, url: &Option<String>| {

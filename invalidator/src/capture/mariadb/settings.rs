@@ -1,8 +1,7 @@
 //! The file of a capture of MariaDB.
 
 use crate::at::{At, MARIADB};
-use crate::capture::settings::{Events, events};
-use crate::config::address;
+use crate::capture::settings::{Events, admin, events};
 use crate::pattern::TablePattern;
 use cache_core::config::overrides::Override;
 use cache_core::config::reader::{self, Section};
@@ -46,10 +45,7 @@ pub fn settings(file: &str, text: &str, overrides: &[Override]) -> Result<Settin
     reader::read_with(file, text, overrides, |file| {
         let server = file.section("mariadb", server);
         let events = file.section("events", |section| events(section, "cdc"));
-        let admin = file.section("admin", |admin| {
-            let usual = SocketAddr::from(([127, 0, 0, 1], 9466));
-            Some(admin.opt_parsed("address", address).unwrap_or(usual))
-        });
+        let admin = admin(file);
         Some(Settings {
             server: server?,
             events: events?,

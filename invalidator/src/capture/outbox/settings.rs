@@ -1,8 +1,7 @@
 //! The file of an outbox.
 
 use crate::at::{At, POSTGRES};
-use crate::capture::settings::{Events, Table, events, table};
-use crate::config::address;
+use crate::capture::settings::{Events, Table, admin, events, table};
 use cache_core::config::overrides::Override;
 use cache_core::config::reader::{self, Section};
 use cache_core::config::report::Report;
@@ -42,10 +41,7 @@ pub fn settings(file: &str, text: &str, overrides: &[Override]) -> Result<Settin
     reader::read_with(file, text, overrides, |file| {
         let outbox = file.section("outbox", outbox);
         let events = file.section("events", |section| events(section, "outbox"));
-        let admin = file.section("admin", |admin| {
-            let usual = SocketAddr::from(([127, 0, 0, 1], 9466));
-            Some(admin.opt_parsed("address", address).unwrap_or(usual))
-        });
+        let admin = admin(file);
         Some(Settings {
             outbox: outbox?,
             events: events?,
