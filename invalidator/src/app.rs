@@ -198,7 +198,7 @@ impl App {
             in_flight_max: source.in_flight_max,
             ack_wait: source.ack_wait,
             attempts_max: source.attempts_max,
-            repeat_after: source.repeat_after,
+            repeat: source.repeat,
             drain: self.drain,
         };
         Pipeline::new(self.rules.rules.clone(), outbox, settings)

@@ -184,6 +184,29 @@ pub struct Malformed {
     pub table: Option<TableName>,
 }
 
+// === impl Format ===
+
+impl Format {
+    /// Whether an event may come before every reader sees what it tells of. Who reads a
+    /// database's log sees a commit as soon as that stands in it; its readers see it when
+    /// the commit is over, which a synchronous replica may hold up.
+    pub fn may_be_early(self) -> bool {
+        match self {
+            // Applications write after their commit, a capture waits for readers, and a
+            // changefeed reads what is committed.
+            Self::Empty | Self::Native | Self::CockroachDb => false,
+            Self::Debezium
+            | Self::Sequin
+            | Self::WalListener
+            | Self::Wal2Json
+            | Self::Pgstream
+            | Self::Maxwell
+            | Self::Canal
+            | Self::CloudEvents => true,
+        }
+    }
+}
+
 // === impl Parsed ===
 
 impl Parsed {

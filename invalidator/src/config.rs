@@ -21,8 +21,8 @@
 //! in_flight = 65536            # events without an answer at most
 //! ack_wait = "5s"              # then another instance gets what this one had
 //! attempts = 20                # deliveries before an event is given up
-//! repeat_after = "0s"          # announces everything a second time, so much later: for
-//!                              # sources that tell of a commit before readers see it
+//! repeat_after = "1s"          # announces a second time, so much later; default: 1 s
+//!                              # what may come before readers see it, and the rest not
 //! outage = "24h"               # the longest outage in which no event may be lost
 //! # then [[rule]] and [native]
 //! ```
@@ -61,7 +61,7 @@ use crate::dead_letter::DeadLetterSettings;
 use crate::format::received::FORMATS;
 use crate::inspect::{InspectorSettings, RATE, RATE_MAX};
 use crate::rules::Rules;
-use crate::settings::{CreateSettings, SourceSettings};
+use crate::settings::{CreateSettings, Repeat, SourceSettings};
 use cache_core::DomainSettings;
 use cache_core::config::domain;
 use cache_core::config::overrides::Override;
@@ -176,8 +176,12 @@ fn source(section: &mut Section<'_>) -> Option<SourceSettings> {
     let in_flight = section.integer_or("in_flight", 1..=1_000_000u32, 65_536);
     let ack_wait = section.duration_or("ack_wait", SECOND..=600 * SECOND, 5 * SECOND);
     let attempts = section.integer_or("attempts", 2..=1_000_000u32, 20);
-    let repeat_after =
-        section.duration_or("repeat_after", Duration::ZERO..=60 * SECOND, Duration::ZERO);
+    let is_asked_for = section.has("repeat_after");
+    let after = section.duration_or("repeat_after", Duration::ZERO..=60 * SECOND, SECOND);
+    let repeat = match is_asked_for {
+        true => Repeat::All(after),
+        false => Repeat::Early(after),
+    };
     let outage = section.duration_or("outage", HOUR..=365 * DAY, DAY);
     if create_stream && !section.has("subjects") {
         section.complain(
@@ -202,7 +206,7 @@ fn source(section: &mut Section<'_>) -> Option<SourceSettings> {
         in_flight_max: in_flight as usize,
         ack_wait,
         attempts_max: u64::from(attempts),
-        repeat_after,
+        repeat,
         outage,
     })
 }

@@ -24,6 +24,8 @@ pub struct Decision {
     pub targets: Vec<Target>,
     /// When the source changed, in milliseconds since the epoch.
     pub changed_ms: Option<u64>,
+    /// Whether it may have come before every reader sees what it tells of.
+    pub is_early: bool,
     /// Why the event is kept as a dead letter, if it is.
     pub letter: Option<Reason>,
     /// For each change in the event, one count for every rule about it, or one without a
@@ -82,6 +84,7 @@ pub fn decide(received: &Received<'_>, rules: &Rules) -> Decision {
     let together = decisions.reduce(Decision::and);
     let mut decision = together.unwrap_or_else(|| plain(Counted::Ignored, Vec::new()));
     narrow(&mut decision.targets);
+    decision.is_early = parsed.format.may_be_early();
     decision
 }
 
@@ -137,6 +140,7 @@ pub fn give_up(attempt: u64, rules: &Rules) -> Decision {
     let why = format!("it was delivered {attempt} times, and never answered for");
     let decision = plain(Counted::DeadLettered, mapping::everything(rules.caches()));
     Decision {
+        is_early: true,
         letter: Some(Reason {
             rule: NO_RULE.to_owned(),
             why,
@@ -156,6 +160,7 @@ fn decide_row(change: &RowChange, rules: &Rules) -> Decision {
     let mut decision = Decision {
         targets: Vec::new(),
         changed_ms: change.changed_ms,
+        is_early: false,
         letter: None,
         counts: Vec::with_capacity(verdicts.len()),
     };
@@ -204,6 +209,7 @@ fn decide_named(named: Named) -> Decision {
         counts: vec![count(NATIVE, "none", Counted::Mapped, targets.len())],
         targets,
         changed_ms,
+        is_early: false,
         letter: None,
     }
 }
@@ -228,6 +234,8 @@ fn decide_malformed(malformed: &Malformed, rules: &Rules) -> Decision {
         counts: vec![count(rule, "none", Counted::ParseError, targets.len())],
         targets,
         changed_ms: None,
+        // Nobody can tell what wrote it.
+        is_early: true,
         letter: Some(Reason {
             rule: rule.to_owned(),
             why: malformed.why.clone(),
@@ -240,6 +248,7 @@ fn plain(counted: Counted, targets: Vec<Target>) -> Decision {
         counts: vec![count(NO_RULE, "none", counted, targets.len())],
         targets,
         changed_ms: None,
+        is_early: false,
         letter: None,
     }
 }

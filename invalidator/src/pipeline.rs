@@ -20,6 +20,7 @@ use crate::metrics::Stage;
 use crate::outbox::{InFlight, Outbox};
 use crate::repeat;
 use crate::rules::Rules;
+use crate::settings::Repeat;
 use cache_core::Error;
 use cache_core::model::position::Position;
 use std::panic::resume_unwind;
@@ -48,8 +49,8 @@ pub struct PipelineSettings {
     pub ack_wait: Duration,
     /// After how many deliveries an event is given up.
     pub attempts_max: u64,
-    /// After how long everything is announced a second time; never if it is zero.
-    pub repeat_after: Duration,
+    /// What is announced a second time.
+    pub repeat: Repeat,
     /// How long events in flight may take to finish at the end.
     pub drain: Duration,
 }
@@ -104,11 +105,9 @@ impl Pipeline {
     ) -> Result<(), Error> {
         // Unbounded, because every event in it holds one of the permits.
         let (to_late, incoming) = mpsc::unbounded_channel();
-        let (to_repeat, again) = mpsc::unbounded_channel();
+        let (to_repeat, repeated) = mpsc::unbounded_channel();
         let PipelineSettings {
-            ack_wait,
-            repeat_after,
-            ..
+            ack_wait, repeat, ..
         } = self.settings;
         let late = late::run(
             self.outbox.clone(),
@@ -117,14 +116,14 @@ impl Pipeline {
             ack_wait,
             self.give_up.clone(),
         );
-        let repeat = repeat::run(
+        let again = repeat::run(
             self.outbox.clone(),
-            again,
-            repeat_after,
+            repeated,
+            repeat.after(),
             ack_wait,
             self.give_up.clone(),
         );
-        let tails = [tokio::spawn(late), tokio::spawn(repeat)];
+        let tails = [tokio::spawn(late), tokio::spawn(again)];
         let mut batches = JoinSet::new();
         let ended = loop {
             let taken = tokio::select! {
@@ -242,6 +241,7 @@ impl Pipeline {
         let Decision {
             targets,
             changed_ms,
+            is_early,
             letter,
             ..
         } = decision;
@@ -270,9 +270,9 @@ impl Pipeline {
             }
         });
         InFlight {
-            second: match self.settings.repeat_after.is_zero() {
-                true => Vec::new(),
-                false => targets.clone(),
+            second: match self.settings.repeat.takes(is_early) {
+                true => targets.clone(),
+                false => Vec::new(),
             },
             left: targets,
             told: false,

@@ -29,13 +29,23 @@ pub struct SourceSettings {
     pub ack_wait: Duration,
     /// After how many deliveries an event is given up.
     pub attempts_max: u64,
-    /// After how long everything is announced a second time; never if it is zero, which it
-    /// is by default: it doubles the work, and a source that only tells of what every
-    /// reader sees needs none of it. See [`repeat`](crate::repeat).
-    pub repeat_after: Duration,
+    /// What is announced a second time.
+    pub repeat: Repeat,
     /// The longest outage of all instances after which no event may be lost: what the
     /// stream is measured by.
     pub outage: Duration,
+}
+
+/// Which events are announced a second time, and after how long; none if that is zero.
+/// See [`repeat`](crate::repeat).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// Those that may come before every reader sees what they tell of, as far as their
+    /// format says ([`Format::may_be_early`](crate::change::Format::may_be_early)). After
+    /// 1 s by default: far longer than a commit takes that nobody holds up.
+    Early(Duration),
+    /// All.
+    All(Duration),
 }
 
 /// How a stream is made.
@@ -45,6 +55,26 @@ pub struct CreateSettings {
     pub subjects: Vec<String>,
     /// How long it keeps events.
     pub keep: Duration,
+}
+
+impl Repeat {
+    /// Nothing.
+    pub const NEVER: Self = Self::All(Duration::ZERO);
+
+    /// After how long.
+    pub fn after(self) -> Duration {
+        match self {
+            Self::Early(after) | Self::All(after) => after,
+        }
+    }
+
+    /// Whether an event is announced again that may have come early, or not.
+    pub fn takes(self, is_early: bool) -> bool {
+        match self {
+            Self::Early(after) => is_early && !after.is_zero(),
+            Self::All(after) => !after.is_zero(),
+        }
+    }
 }
 
 impl SourceSettings {

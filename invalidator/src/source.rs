@@ -366,6 +366,7 @@ async fn open_consumer(stream: &Stream, settings: &SourceSettings) -> Result<Pul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Repeat;
     use std::time::Duration;
 
     fn epoch_after(own: u32, heard: (u32, u64), (given, last): (u64, u64)) -> u32 {
@@ -379,7 +380,7 @@ mod tests {
             in_flight_max: 1,
             ack_wait: Duration::from_secs(1),
             attempts_max: 2,
-            repeat_after: Duration::ZERO,
+            repeat: Repeat::NEVER,
             outage: Duration::from_secs(1),
         };
         let now = Backlog {

@@ -11,7 +11,7 @@ use crate::operate::fitness::Level;
 use crate::operate::look::{Looked, look};
 use crate::postgres::connect;
 use crate::rules::Rules;
-use crate::settings::SourceSettings;
+use crate::settings::{Repeat, SourceSettings};
 use crate::source::Link;
 use cache_core::Error;
 use cache_core::config::units::Span;
@@ -72,7 +72,7 @@ pub async fn run(args: &Args) -> Exit {
     };
     let told = match args.json {
         true => Exit::Done,
-        false => say(&summary(&args.rules, &rules)),
+        false => say(&summary(&args.rules, &rules, source.repeat)),
     };
     let of_database = match &args.db {
         Some(url) if told == Exit::Done => compare(&args.rules, &rules, url).await,
@@ -116,7 +116,7 @@ async fn compare(file: &Path, rules: &Rules, url: &str) -> Exit {
     }
 }
 
-fn summary(file: &Path, rules: &Rules) -> String {
+fn summary(file: &Path, rules: &Rules, repeat: Repeat) -> String {
     let count = rules.all.len() + rules.reading.messages.len();
     let noun = if count == 1 { "rule" } else { "rules" };
     let mut text = format!("{}: no problems, {count} {noun}\n", file.display());
@@ -132,6 +132,13 @@ fn summary(file: &Path, rules: &Rules) -> String {
     for prefix in &rules.reading.messages {
         text += &format!("  messages `{}`: native events\n", prefix.text);
     }
+    text += &match repeat {
+        _ if repeat.after().is_zero() => "  nothing is announced a second time\n".to_owned(),
+        Repeat::All(after) => format!("  all is announced again after {after:?}\n"),
+        Repeat::Early(after) => format!(
+            "  what may come before its readers see it is announced again after {after:?}\n"
+        ),
+    };
     text
 }
 

@@ -19,6 +19,7 @@ use invalidator::outbox::Outbox;
 use invalidator::pipeline::{Pipeline, PipelineSettings};
 use invalidator::recall;
 use invalidator::rules::Rules;
+use invalidator::settings::Repeat;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,7 +121,7 @@ fn settings() -> PipelineSettings {
         ack_wait: ACK_WAIT,
         // No event of a run is given up: a shard may be away for most of it.
         attempts_max: 1_000,
-        repeat_after: Duration::ZERO,
+        repeat: Repeat::NEVER,
         drain: Duration::from_secs(1),
     }
 }

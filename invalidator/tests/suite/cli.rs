@@ -68,7 +68,8 @@ fn check_says_what_the_rules_come_to() {
     let (code, out, err) = files.run(&["check", "rules.toml"], "");
     assert_eq!(
         out,
-        "rules.toml: no problems, 1 rule\n  public.users -> users: user:{id}, team:{team_id}\n"
+        "rules.toml: no problems, 1 rule\n  public.users -> users: user:{id}, team:{team_id}\n  \
+         what may come before its readers see it is announced again after 1s\n"
     );
     assert_eq!((code, err.as_str()), (0, ""));
 }

@@ -5,6 +5,7 @@ use crate::world::until;
 use crate::world::{World, update};
 use cache_core::bus::{Bus, Heard};
 use cache_core::wire::invalidation::{Content, Message};
+use invalidator::settings::Repeat;
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -117,7 +118,7 @@ proptest! {
 #[tokio::test]
 async fn what_is_told_a_second_time_is_answered_for_only_then() {
     let mut world = World::new();
-    world.settings.repeat_after = Duration::from_millis(100);
+    world.settings.repeat = Repeat::Early(Duration::from_millis(100));
     let running = world.start();
     world.stream.publish(update(7));
     let told = |times: usize| {
@@ -140,4 +141,28 @@ async fn what_is_told_a_second_time_is_answered_for_only_then() {
     running.give_up.cancel();
     running.stop().await;
     assert_eq!(world.stream.unanswered().len(), 1, "{:?}", world.log());
+}
+
+#[tokio::test]
+async fn only_what_may_come_early_is_told_a_second_time_unless_all_is_asked_for() {
+    let native = r#"{"cacheaside": 1, "cache": "users", "keys": ["user:7"]}"#;
+    let after = Duration::from_millis(20);
+    let cases = [
+        (Repeat::Early(after), update(7), 2),
+        (Repeat::Early(after), "no event".to_owned(), 2),
+        (Repeat::Early(after), native.to_owned(), 1),
+        (Repeat::All(after), native.to_owned(), 2),
+        (Repeat::NEVER, update(7), 1),
+    ];
+    for (repeat, event, times) in cases {
+        let mut world = World::new();
+        world.settings.repeat = repeat;
+        let running = world.start();
+        world.stream.publish(event.as_str());
+        until("the ack", async || world.stream.unanswered().is_empty()).await;
+        running.stop().await;
+        let log = world.log();
+        let told = log.iter().filter(|line| *line == "publish").count();
+        assert_eq!(told, times, "{repeat:?} {event}: {log:?}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use cache_core::config::overrides::{Given, Override};
 use invalidator::config::{rules, service};
+use invalidator::settings::Repeat;
 use std::time::Duration;
 
 const RULE: &str = "[[rule]]\ntable = 'public.users'\ncache = 'users'\nkeys = ['user:{id}']\n";
@@ -36,6 +37,20 @@ fn the_defaults_of_the_source() {
     );
     assert_eq!(source.ack_wait, Duration::from_secs(5));
     assert_eq!(source.outage, Duration::from_secs(24 * 3600));
+    assert_eq!(source.repeat, Repeat::Early(Duration::from_secs(1)));
+}
+
+#[test]
+fn a_time_that_is_given_counts_for_every_event() {
+    let repeat = |given: &str| {
+        let text = format!("[source]\nstream = 'CDC'\nrepeat_after = '{given}'\n{RULE}");
+        rules("rules.toml", &text)
+            .expect("good rules")
+            .source
+            .repeat
+    };
+    assert_eq!(repeat("2s"), Repeat::All(Duration::from_secs(2)));
+    assert_eq!(repeat("0s"), Repeat::NEVER);
 }
 
 #[test]

@@ -26,6 +26,7 @@ use invalidator::metrics::Metrics;
 use invalidator::outbox::Outbox;
 use invalidator::pipeline::{Pipeline, PipelineSettings};
 use invalidator::rules::Rules;
+use invalidator::settings::Repeat;
 use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -101,7 +102,7 @@ impl World {
                 in_flight_max: 64,
                 ack_wait: Duration::from_secs(5),
                 attempts_max: 5,
-                repeat_after: Duration::ZERO,
+                repeat: Repeat::NEVER,
                 drain: Duration::from_secs(5),
             },
         }
