@@ -23,6 +23,8 @@
 //! attempts = 20                # deliveries before an event is given up
 //! repeat_after = "1s"          # announces a second time, so much later; default: 1 s
 //!                              # what may come before readers see it, and the rest not
+//! landmarks = false            # tells how far the stream is in PostgreSQL's log, for those
+//!                              # who read replicas; only if one capture alone writes it
 //! outage = "24h"               # the longest outage in which no event may be lost
 //! # then [[rule]] and [native]
 //! ```
@@ -182,6 +184,7 @@ fn source(section: &mut Section<'_>) -> Option<SourceSettings> {
         true => Repeat::All(after),
         false => Repeat::Early(after),
     };
+    let landmarks = section.bool_or("landmarks", false);
     let outage = section.duration_or("outage", HOUR..=365 * DAY, DAY);
     if create_stream && !section.has("subjects") {
         section.complain(
@@ -207,6 +210,7 @@ fn source(section: &mut Section<'_>) -> Option<SourceSettings> {
         ack_wait,
         attempts_max: u64::from(attempts),
         repeat,
+        landmarks,
         outage,
     })
 }

@@ -47,6 +47,7 @@ pub mod explain;
 pub mod format;
 pub mod headers;
 pub mod inspect;
+pub mod landmark;
 pub mod late;
 pub mod mapping;
 pub mod metrics;

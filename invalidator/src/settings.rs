@@ -31,6 +31,10 @@ pub struct SourceSettings {
     pub attempts_max: u64,
     /// What is announced a second time.
     pub repeat: Repeat,
+    /// Whether everybody is told how far the stream is in its database's log: for those who
+    /// read replicas. Only of a stream that one capture of one PostgreSQL writes, and nobody
+    /// else; so not by default. See [`landmark`](crate::landmark).
+    pub landmarks: bool,
     /// The longest outage of all instances after which no event may be lost: what the
     /// stream is measured by.
     pub outage: Duration,

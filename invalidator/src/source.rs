@@ -381,6 +381,7 @@ mod tests {
             ack_wait: Duration::from_secs(1),
             attempts_max: 2,
             repeat: Repeat::NEVER,
+            landmarks: false,
             outage: Duration::from_secs(1),
         };
         let now = Backlog {

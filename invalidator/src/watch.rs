@@ -2,6 +2,7 @@
 //! the same stream, and whether it dropped events that nobody had read.
 
 use crate::batch::Batch;
+use crate::landmark;
 use crate::mapping::everything;
 use crate::metrics::Metrics;
 use crate::pause::Flag;
@@ -79,6 +80,9 @@ impl Watch {
                         true => self.domain.rests_at(done),
                         false if gets_somewhere(&before, &now) => self.domain.done_up_to(done),
                         false => {}
+                    }
+                    if let Some(landmark) = landmark::at(&self.source, now.done).await {
+                        self.domain.tell_landmark(landmark).await;
                     }
                     *self.not_ready.write() = None;
                     gap.look(&before, &now, self.source.settings.filter.is_some());

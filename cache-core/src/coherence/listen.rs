@@ -16,6 +16,7 @@ use crate::coherence::apply::Applier;
 use crate::coherence::inspect::SelfCheck;
 use crate::event::{Event, Observer};
 use crate::guard::horizon::Horizon;
+use crate::guard::landmarks::Landmarks;
 use crate::guard::trust::Trust;
 use crate::wire::invalidation::{Content, Message, Publisher, Violation};
 use std::collections::HashMap;
@@ -72,6 +73,8 @@ pub struct Listener {
     pub violations: broadcast::Sender<Violation>,
     /// What is heard of L2.
     pub horizon: Arc<Horizon>,
+    /// What is heard of the database's log.
+    pub landmarks: Arc<Landmarks>,
     /// Whether L1 may answer.
     pub trust: Arc<Trust>,
     /// Time.
@@ -170,7 +173,9 @@ impl Listener {
         let reason = match message.content {
             Content::Inspect { .. } | Content::Violated(_) => ear.went_on(&message, now),
             Content::Invalidate(_) => ear.missed(&message, true, now),
-            Content::Heartbeat { .. } | Content::Farewell => ear.missed(&message, false, now),
+            Content::Heartbeat { .. } | Content::Farewell | Content::Landmark(_) => {
+                ear.missed(&message, false, now)
+            }
         };
         if let Some(reason) = reason {
             self.applier.gap(reason);
@@ -190,6 +195,7 @@ impl Listener {
                     known.silent = true;
                 }
             }
+            Content::Landmark(landmark) => self.landmarks.hear(landmark),
             Content::Inspect { look, all } => self.self_check.inspect(look, &all),
             // An error means that nobody in this process inspects.
             Content::Violated(all) => all.into_iter().for_each(|one| {

@@ -1,6 +1,7 @@
 //! One process's voice on the bus: it numbers what it says, without holes.
 
 use crate::bus::{Bus, BusError};
+use crate::model::landmark::Landmark;
 use crate::model::position::Position;
 use crate::model::second_look::SecondLook;
 use crate::wire::invalidation::{
@@ -62,6 +63,15 @@ impl Voice {
         let last = self.last.lock().await;
         self.say(*last, Content::Heartbeat { invalidator, seen })
             .await
+    }
+
+    /// Says how far the stream is in its database's log.
+    ///
+    /// # Errors
+    /// The bus's.
+    pub async fn landmark(&self, landmark: Landmark) -> Result<(), BusError> {
+        let last = self.last.lock().await;
+        self.say(*last, Content::Landmark(landmark)).await
     }
 
     /// Says that silence follows.

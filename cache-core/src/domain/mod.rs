@@ -16,9 +16,12 @@ use crate::error::{Error, Kind};
 use crate::event::Observer;
 use crate::guard::fence::Fence;
 use crate::guard::horizon::Horizon;
+use crate::guard::landmarks::Landmarks;
 use crate::guard::owed::Owed;
 use crate::guard::trust::Trust;
+use crate::model::as_of::AsOf;
 use crate::model::key::{Bucket, Name};
+use crate::model::landmark::Landmark;
 use crate::model::position::Position;
 use crate::random::Random;
 use crate::tier::Remote;
@@ -79,6 +82,7 @@ pub struct Domain {
     observer: Arc<dyn Observer>,
     fence: Arc<Fence>,
     horizon: Arc<Horizon>,
+    landmarks: Arc<Landmarks>,
     owed: Arc<Owed>,
     trust: Arc<Trust>,
     applier: Arc<Applier>,
@@ -133,6 +137,7 @@ impl Domain {
             observer: parts.observer.clone(),
             fence,
             horizon,
+            landmarks: Arc::new(Landmarks::new()),
             owed,
             trust: Arc::new(Trust::new()),
             applier,
@@ -186,6 +191,7 @@ impl Domain {
             self_check,
             violations: self.violations.clone(),
             horizon: self.horizon.clone(),
+            landmarks: self.landmarks.clone(),
             trust: self.trust.clone(),
             clock: self.clock.clone(),
             observer: self.observer.clone(),
@@ -270,6 +276,23 @@ impl Domain {
             let position = position.max(before);
             *done = Some(Done { position, said });
         });
+    }
+
+    /// Tells everybody how far the stream is in its database's log, for those who read
+    /// replicas. One that is lost is missed by nobody.
+    pub async fn tell_landmark(&self, landmark: Landmark) {
+        let _ = self.voice.landmark(landmark).await;
+    }
+
+    /// How far a value reaches that was read from a replica: what a loader hands to
+    /// [`Loaded::read_at`](crate::source::Loaded::read_at). `replayed` is where the replica
+    /// was in its database's log before the read began; with PostgreSQL
+    /// `pg_last_wal_replay_lsn() - '0/0'`.
+    ///
+    /// It needs an invalidator with `landmarks = true`. A value from before every landmark
+    /// that this process remembers is used, and not kept.
+    pub fn read_at(&self, replayed: u64) -> AsOf {
+        self.landmarks.read_at(replayed)
     }
 
     /// A bucket of L2 may lack a change, whatever its watermark says: an invalidator's next

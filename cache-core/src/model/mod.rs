@@ -3,6 +3,7 @@
 pub mod as_of;
 pub mod entry;
 pub mod key;
+pub mod landmark;
 pub mod lifetime;
 pub mod position;
 pub mod second_look;

@@ -5,6 +5,7 @@
 
 use crate::bus::MESSAGE_BYTES_MAX;
 use crate::model::key::{Bucket, KEY_LEN_MAX, Key, Name};
+use crate::model::landmark::Landmark;
 use crate::model::position::Position;
 use crate::model::second_look::SecondLook;
 use crate::model::tag::Tag;
@@ -67,6 +68,8 @@ pub enum Content {
     },
     /// L1s of the publisher would have served these, and have dropped them.
     Violated(Vec<Violation>),
+    /// How far the stream is in its database's log.
+    Landmark(Landmark),
 }
 
 /// One thing invalidated.
@@ -144,10 +147,21 @@ struct WireMessage {
 #[derive(Serialize, Deserialize)]
 enum WireContent {
     Invalidate(Vec<WireInvalidation>),
-    Heartbeat { invalidator: bool, seen: u128 },
+    Heartbeat {
+        invalidator: bool,
+        seen: u128,
+    },
     Farewell,
-    Inspect { look: u8, all: Vec<WireInspection> },
+    Inspect {
+        look: u8,
+        all: Vec<WireInspection>,
+    },
     Violated(Vec<WireViolation>),
+    Landmark {
+        position: u128,
+        commit: u64,
+        log: u64,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -224,6 +238,11 @@ impl From<&Message> for WireMessage {
             Content::Violated(all) => {
                 WireContent::Violated(all.iter().map(WireViolation::from).collect())
             }
+            Content::Landmark(one) => WireContent::Landmark {
+                position: one.position.packed(),
+                commit: one.commit,
+                log: one.log,
+            },
         };
         Self {
             publisher: message.publisher.0,
@@ -251,6 +270,15 @@ impl WireMessage {
             WireContent::Violated(all) => {
                 Content::Violated(parse_all(all, INSPECTIONS_MAX, WireViolation::parse)?)
             }
+            WireContent::Landmark {
+                position,
+                commit,
+                log,
+            } => Content::Landmark(Landmark {
+                position: Position::unpacked(position),
+                commit,
+                log,
+            }),
         };
         Some(Message {
             publisher: Publisher(self.publisher),

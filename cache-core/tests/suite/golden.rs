@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use cache_core::model::entry::{Entry, Stamp};
 use cache_core::model::key::{Address, Bucket, Key, KeyHash, KeySpace};
+use cache_core::model::landmark::Landmark;
 use cache_core::model::second_look::SecondLook;
 use cache_core::query::{Query, spelling::Dialect};
 use cache_core::wire::codec::{Bincode, Codec, Raw};
@@ -95,6 +96,8 @@ const INSPECT_2: &str = "02 fbedfe 29 03 01 02
     01 05 7573657273 01 2a fd0000000007000000";
 const VIOLATED_2: &str = "02 fbedfe 29 04 01
     00 05 7573657273 06 757365723a37 fe02000000 2c01000000000000 01000000 fd0000000007000000";
+const LANDMARK_2: &str =
+    "02 fbedfe 29 05 fe02000000 2c01000000000000 01000000 fd48d874b316000000 fcefbeedfe";
 
 #[test]
 fn bus_message_version_2() {
@@ -169,7 +172,17 @@ fn what_inspections_say_in_version_2() {
         position,
         held,
     }]);
-    for (content, golden) in [(inspect, INSPECT_2), (violated, VIOLATED_2)] {
+    let landmark = Content::Landmark(Landmark {
+        position,
+        commit: 0x0016_b374_d848,
+        log: 0xfeed_beef,
+    });
+    let all = [
+        (inspect, INSPECT_2),
+        (violated, VIOLATED_2),
+        (landmark, LANDMARK_2),
+    ];
+    for (content, golden) in all {
         let message = Message {
             publisher: Publisher(0xfeed),
             sequence: 41,

@@ -258,7 +258,10 @@ impl Oracle {
                 }
             }
             Content::Heartbeat { seen, .. } => self.heard_heartbeat(process, seen.offset),
-            Content::Farewell | Content::Inspect { .. } | Content::Violated(_) => {}
+            Content::Farewell
+            | Content::Inspect { .. }
+            | Content::Violated(_)
+            | Content::Landmark(_) => {}
         }
     }
 

@@ -17,6 +17,7 @@ mod mariadb;
 mod outage;
 mod outbox;
 mod pause;
+mod replica;
 mod setup;
 mod worked;
 mod world;

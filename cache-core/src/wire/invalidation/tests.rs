@@ -43,6 +43,14 @@ fn inspect() -> Content {
     }
 }
 
+fn landmark() -> Content {
+    Content::Landmark(Landmark {
+        position: Position::new(1, 300, 0),
+        commit: u64::MAX,
+        log: 7,
+    })
+}
+
 fn violated() -> Content {
     Content::Violated(vec![Violation {
         target: user(b"user:7"),
@@ -58,6 +66,7 @@ fn what_is_encoded_is_read_back() {
         Content::Farewell,
         inspect(),
         violated(),
+        landmark(),
         Content::Heartbeat {
             invalidator: true,
             seen: Position::new(u32::MAX, u64::MAX, u32::MAX),
