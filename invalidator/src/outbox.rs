@@ -174,9 +174,13 @@ impl Outbox {
     /// Takes out the events that are announced and answers for them.
     pub async fn settle(&self, events: &mut Vec<InFlight>) {
         let announced = events.extract_if(.., |event| event.left.is_empty());
-        let settled: Vec<_> = announced.map(|event| self.answer(event)).collect();
-        stream::iter(settled)
-            .for_each_concurrent(SETTLE_AT_ONCE, |answer| answer)
+        let (letters, plain): (Vec<_>, Vec<_>) = announced.partition(|one| one.letter.is_some());
+        // One by one: an answer is handed to the connection, and waits for nobody.
+        for event in plain {
+            self.answer(event).await;
+        }
+        stream::iter(letters)
+            .for_each_concurrent(SETTLE_AT_ONCE, |event| self.answer(event))
             .await;
     }
 

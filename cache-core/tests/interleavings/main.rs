@@ -50,7 +50,7 @@ mod tier;
 use cache_core::{clock, event, wire};
 
 mod model {
-    pub(crate) use cache_core::model::{entry, position, tag};
+    pub(crate) use cache_core::model::{as_of, entry, landmark, position, tag};
 
     pub(crate) mod key {
         pub(crate) use cache_core::model::key::{Bucket, Key, KeyHash, KeySpace, Name};

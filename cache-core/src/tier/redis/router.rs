@@ -84,7 +84,10 @@ impl Router {
             Ok(answers) => answers.into_iter().next().unwrap_or(Ok(Value::Nil)),
             Err(error) => Err(error),
         };
-        self.settle(&node, call, answer).await
+        match answer {
+            Ok(value) => Ok(value),
+            Err(error) => self.follow(&node, call, error).await,
+        }
     }
 
     /// Sends many calls, each node's as a pipeline, all nodes at once; the answers
@@ -123,10 +126,9 @@ impl Router {
                 answers[at] = Some(answer);
             }
         }
-        let missing = || Err(RemoteError::Failed("no answer".to_owned()));
+        let answers = answers.into_iter();
         answers
-            .into_iter()
-            .map(|answer| answer.unwrap_or_else(missing))
+            .map(|answer| answer.unwrap_or_else(|| Err(no_answer())))
             .collect()
     }
 
@@ -143,22 +145,32 @@ impl Router {
                 return part.iter().map(|_| Err(error.clone())).collect();
             }
         };
-        let settled = part.iter().zip(answers);
-        let settled = settled.map(|(call, answer)| self.settle(node, call, answer));
-        futures_util::future::join_all(settled).await
+        let mut settled = Vec::with_capacity(part.len());
+        let mut open = Vec::new();
+        for (call, answer) in part.iter().zip(answers) {
+            settled.push(match answer {
+                Ok(value) => Ok(value),
+                Err(error) => {
+                    let at = settled.len();
+                    open.push(async move { (at, self.follow(node, call, error).await) });
+                    Err(no_answer())
+                }
+            });
+        }
+        // Only what failed is worth a future: nearly every answer is there already.
+        for (at, answer) in futures_util::future::join_all(open).await {
+            settled[at] = answer;
+        }
+        settled
     }
 
-    /// Takes an answer, or follows it once to where it points.
-    async fn settle(
+    /// Follows a refusal once to where it points.
+    async fn follow(
         &self,
         node: &Arc<Node>,
         call: &Call,
-        answer: RedisResult<Value>,
+        error: RedisError,
     ) -> Result<Value, RemoteError> {
-        let error = match answer {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
         let (node, pipe) = match error.kind() {
             ErrorKind::Server(ServerErrorKind::NoScript) => {
                 let mut pipe = redis::pipe();
@@ -187,7 +199,7 @@ impl Router {
         match node.send(&pipe).await.map(|mut answers| answers.pop()) {
             Ok(Some(Ok(value))) => Ok(value),
             Ok(Some(Err(error))) | Err(error) => Err(self.give_up(&node, &error)),
-            Ok(None) => Err(RemoteError::Failed("no answer".to_owned())),
+            Ok(None) => Err(no_answer()),
         }
     }
 
@@ -262,6 +274,10 @@ impl Shared {
             .cloned()
             .collect()
     }
+}
+
+fn no_answer() -> RemoteError {
+    RemoteError::Failed("no answer".to_owned())
 }
 
 /// Follows the deployment, for ever.

@@ -7,12 +7,14 @@
 --   watermark: applied(32) seen(32) floor(32)
 local ZERO = string.rep('0', 32)
 local function less(a, b)
+  if a == b then return false end
   for at = 1, 25, 8 do
-    local x, y = tonumber(string.sub(a, at, at + 7), 16), tonumber(string.sub(b, at, at + 7), 16)
-    if x ~= y then return x < y end
+    local x, y = string.sub(a, at, at + 7), string.sub(b, at, at + 7)
+    if x ~= y then return tonumber(x, 16) < tonumber(y, 16) end
   end
   return false
 end
+local function is_hex(text) return string.find(text, '^[0-9a-f]+$') end
 local function max(a, b) if less(a, b) then return b end return a end
 local function min(a, b) if less(a, b) then return a end return b end
 local function epoch(position) return string.sub(position, 1, 8) end
@@ -35,7 +37,8 @@ end
 -- Bytes of another kind or shape count as absent; every write replaces them.
 local function head()
   local h = redis.pcall('GETRANGE', KEYS[1], 0, 96)
-  if type(h) ~= 'string' or not string.find(h, '^[VMR]' .. string.rep('[0-9a-f]', 32)) then
+  if type(h) ~= 'string' or #h < 33 or not string.find(h, '^[VMR]')
+    or not is_hex(string.sub(h, 2, 33)) then
     return nil
   end
   local kind = string.sub(h, 1, 1)
@@ -43,9 +46,7 @@ local function head()
   if kind ~= 'V' and #h == 97 then
     r.token, r.granted = string.sub(h, 34, 49), string.sub(h, 50, 81)
     r.deadline = tonumber(string.sub(h, 82, 97), 16)
-    if not r.deadline or not string.find(r.granted, '^' .. string.rep('[0-9a-f]', 32)) then
-      r.token = nil
-    end
+    if not r.deadline or not is_hex(r.granted) then r.token = nil end
   end
   if kind == 'R' then
     if not r.token then return nil end
@@ -55,9 +56,7 @@ local function head()
 end
 local function watermark()
   local w = redis.pcall('GET', KEYS[2])
-  if type(w) ~= 'string' or not string.find(w, '^' .. string.rep('[0-9a-f]', 96) .. '$') then
-    return nil
-  end
+  if type(w) ~= 'string' or #w ~= 96 or not is_hex(w) then return nil end
   return { applied = string.sub(w, 1, 32), seen = string.sub(w, 33, 64), floor = string.sub(w, 65, 96) }
 end
 local function put_watermark(w) redis.call('SET', KEYS[2], w.applied .. w.seen .. w.floor) end
