@@ -98,12 +98,12 @@ impl Field {
     }
 
     /// Has so many invalidators carry everything, from the start of the first to the last
-    /// acknowledgement.
-    pub(crate) async fn carry(&mut self, count: usize) -> Turn {
+    /// acknowledgement, with this among their rules.
+    pub(crate) async fn carry(&mut self, count: usize, source: &str) -> Turn {
         self.empty_l2().await;
         assert_eq!(self.refused().await, 0, "L2 knows of no change yet");
         let durable = self.durable();
-        let rules = rules(&durable);
+        let rules = rules(&durable, source);
         let (folder, places) = (self.folder.path(), self.places());
         let began = Instant::now();
         let starting = (0..count).map(|number| Service::start(folder, number, &places, &rules, ""));
@@ -184,9 +184,9 @@ impl Field {
     }
 }
 
-fn rules(durable: &str) -> String {
+fn rules(durable: &str, source: &str) -> String {
     format!(
-        "[source]\nstream = 'CDC'\ndurable = '{durable}'\n[native]\ncaches = ['rows']\n\
+        "[source]\nstream = 'CDC'\ndurable = '{durable}'\n{source}\n[native]\ncaches = ['rows']\n\
          [[rule]]\ntable = 'public.rows'\ncache = 'rows'\nkeys = ['row:{{id}}']\n"
     )
 }

@@ -32,12 +32,14 @@ enum Side {
     RedisSets,
     /// The step by which L2 takes an invalidation, one an event.
     RedisSteps,
-    /// So many invalidators.
+    /// So many invalidators, which announce each event once.
     Invalidators(usize),
+    /// One that announces what may come early once more, as it does by default.
+    Twice,
 }
 
 /// All of them; the others are compared with the first and with [`Side::RedisSteps`].
-const SIDES: [(&str, Side); 7] = [
+const SIDES: [(&str, Side); 8] = [
     ("JetStream, 1 connection", Side::JetStream(1)),
     ("JetStream, 2 connections", Side::JetStream(2)),
     ("Redis, SET", Side::RedisSets),
@@ -45,6 +47,7 @@ const SIDES: [(&str, Side); 7] = [
     ("1 invalidator", Side::Invalidators(1)),
     ("2 invalidators", Side::Invalidators(2)),
     ("4 invalidators", Side::Invalidators(4)),
+    ("1, half of it twice", Side::Twice),
 ];
 
 impl Side {
@@ -53,7 +56,8 @@ impl Side {
             Self::JetStream(connections) => bare::jetstream(field, connections).await,
             Self::RedisSets => bare::sets(field).await,
             Self::RedisSteps => bare::steps(field).await,
-            Self::Invalidators(count) => field.carry(count).await,
+            Self::Invalidators(count) => field.carry(count, "repeat_after = '0s'").await,
+            Self::Twice => field.carry(1, "").await,
         }
     }
 }
