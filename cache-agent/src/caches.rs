@@ -1,10 +1,11 @@
 //! The configured caches, by name, before and after the domain is joined.
 
 use crate::failure::{Failure, Reason};
+use crate::feed::Feed;
 use bytes::Bytes;
 use cache_core::config::report::nearest;
 use cache_core::wire::codec::Raw;
-use cache_core::{Cache, Domain, Error, Name, Policy};
+use cache_core::{Cache, Domain, Error, Name, Policy, ReadThrough, WriteBehind, WriteThrough};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
@@ -21,7 +22,29 @@ pub struct Caches {
 #[derive(Debug)]
 struct Opened {
     domain: Arc<Domain>,
-    caches: BTreeMap<Name, Cache<Bytes>>,
+    caches: BTreeMap<Name, Open>,
+}
+
+/// A cache that is open, and what stands behind it.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// The cache.
+    pub cache: Cache<Bytes>,
+    /// Where the application loads what it misses.
+    pub reads: Option<ReadThrough<Bytes>>,
+    /// Where the application is written through it.
+    pub writes: Writes,
+}
+
+/// What a write of a cache does.
+#[derive(Clone, Debug)]
+pub enum Writes {
+    /// It goes into the tiers only: the caller has written the source.
+    Aside,
+    /// The application stores it, and then the tiers.
+    Through(WriteThrough<Bytes>),
+    /// It is queued for the application.
+    Behind(WriteBehind<Bytes>),
 }
 
 impl Caches {
@@ -36,21 +59,28 @@ impl Caches {
         }
     }
 
-    /// Opens all of them in a domain. A second call does nothing.
+    /// Opens all of them in a domain, whose changes are told to `feed`. A second call does
+    /// nothing.
     ///
     /// # Errors
     /// [`cache_core::Kind::Invalid`] for a policy that contradicts itself.
-    pub fn open(&self, domain: &Arc<Domain>) -> Result<(), Error> {
+    pub fn open(&self, domain: &Arc<Domain>, feed: &Arc<Feed>) -> Result<(), Error> {
         let open = |(name, policy): (&Name, &Policy)| {
-            let cache = Cache::open(domain, policy.clone(), Raw)?;
-            Ok((name.clone(), cache))
+            let open = Open {
+                cache: Cache::open(domain, policy.clone(), Raw)?,
+                reads: None,
+                writes: Writes::Aside,
+            };
+            Ok((name.clone(), open))
         };
         let caches = self
             .policies
             .iter()
             .map(open)
             .collect::<Result<_, Error>>()?;
-        let domain = domain.clone();
+        let (domain, feed) = (domain.clone(), feed.clone());
+        // Before anything is served: what is answered is told of when it ends.
+        domain.applier().tell(feed);
         self.opened.get_or_init(|| Opened { domain, caches });
         Ok(())
     }
@@ -59,17 +89,23 @@ impl Caches {
     ///
     /// # Errors
     /// [`Reason::CacheUnknown`] for a name that is not configured.
-    pub fn find(&self, name: &str) -> Result<Option<&Cache<Bytes>>, Failure> {
-        let known = Name::new(name)
-            .ok()
-            .filter(|name| self.policies.contains_key(name));
-        let Some(known) = known else {
-            return Err(self.unknown(name));
-        };
+    pub fn find(&self, name: &str) -> Result<Option<&Open>, Failure> {
+        let known = self.known(name)?;
         Ok(self
             .opened
             .get()
             .and_then(|opened| opened.caches.get(&known)))
+    }
+
+    /// A name that is configured.
+    ///
+    /// # Errors
+    /// [`Reason::CacheUnknown`] for any other.
+    pub fn known(&self, name: &str) -> Result<Name, Failure> {
+        let known = Name::new(name)
+            .ok()
+            .filter(|name| self.policies.contains_key(name));
+        known.ok_or_else(|| self.unknown(name))
     }
 
     /// The joined domain.
@@ -83,6 +119,7 @@ impl Caches {
             .get()
             .into_iter()
             .flat_map(|opened| opened.caches.values())
+            .map(|open| &open.cache)
     }
 
     fn unknown(&self, name: &str) -> Failure {

@@ -8,6 +8,9 @@
 //! tcp = "127.0.0.1:7390"      # loopback only
 //! requests_max = 1024         # calls at once; more are turned away
 //! deadline = "1s"             # of calls that name none
+//! streams_max = 256           # exchanges and watches at once
+//! stream_calls_max = 256      # calls of one exchange at once
+//! watch_heartbeat = "15s"     # the longest silence of a watch
 //!
 //! [admin]
 //! address = "127.0.0.1:9464"  # /metrics /live /ready and the built-in page
@@ -78,6 +81,14 @@ pub struct Limits {
     /// The deadline of a call that names none: 1 s by default, as long as a reader
     /// waits for another's load.
     pub deadline: Duration,
+    /// How many streams are open at once, exchanges and watches: 256 by default. Each
+    /// is one client, not one call.
+    pub streams_max: usize,
+    /// How many calls of one stream run at once: 256 by default. Its next ones wait
+    /// where they are, with the caller.
+    pub stream_calls_max: usize,
+    /// How often a watch that is told nothing is given a sign of life: 15 s by default.
+    pub watch_heartbeat: Duration,
 }
 
 /// How an agent ends.
@@ -107,6 +118,9 @@ impl Default for Limits {
         Self {
             requests_max: 1024,
             deadline: SECOND,
+            streams_max: 256,
+            stream_calls_max: 256,
+            watch_heartbeat: 15 * SECOND,
         }
     }
 }
@@ -168,6 +182,13 @@ fn listen(section: &mut Section<'_>) -> Option<Listen> {
     let limits = Limits {
         requests_max: section.integer_or("requests_max", 1..=100_000u32, 1024) as usize,
         deadline: section.duration_or("deadline", 10 * MILLI..=60 * SECOND, usual.deadline),
+        streams_max: section.integer_or("streams_max", 1..=100_000u32, 256) as usize,
+        stream_calls_max: section.integer_or("stream_calls_max", 1..=10_000u32, 256) as usize,
+        watch_heartbeat: section.duration_or(
+            "watch_heartbeat",
+            100 * MILLI..=600 * SECOND,
+            usual.watch_heartbeat,
+        ),
     };
     if !named {
         let wrong =

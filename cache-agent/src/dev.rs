@@ -33,7 +33,7 @@ pub async fn embedded(demo: bool, clock: Arc<dyn Clock>) -> Result<App, Error> {
     if demo {
         let other = Arc::new(Watcher::new(Metrics::new(&mut Registry::default())));
         let other_caches = Arc::new(Caches::new([policy()?]));
-        other_caches.open(&domain.member(other.clone()).await?)?;
+        other_caches.open(&domain.member(other.clone()).await?, &other.feed)?;
         let agent = app.agent.caches.open_ones().next().cloned();
         let agent =
             agent.ok_or_else(|| Error::new(Kind::UnknownCache, "starting the demo", CACHE))?;

@@ -24,9 +24,9 @@ async fn the_checker_counts_stale_reads_when_the_changes_go_elsewhere() {
     let caches = || Arc::new(Caches::new([Policy::new(CACHE).expect("a name")]));
     let (agent, other, other_caches) = (caches(), watcher(), caches());
     let domain = readers.member(watcher()).await.expect("it joins");
-    agent.open(&domain).expect("it opens");
+    agent.open(&domain, &watcher().feed).expect("it opens");
     let second = readers.member(other.clone()).await.expect("it joins");
-    other_caches.open(&second).expect("it opens");
+    other_caches.open(&second, &other.feed).expect("it opens");
     let traffic = Traffic::start(Stage {
         agent: agent.open_ones().next().cloned().expect("a cache"),
         domain: domain.clone(),

@@ -1,12 +1,18 @@
 //! The sidecar as its callers see it: over gRPC, on both doors, on the embedded
 //! domain and on real servers, and as a process.
 
+mod admin;
+mod asks;
+mod contract;
 mod control;
+mod exchange;
 mod life;
 mod process;
 mod reads;
 mod refusals;
+mod sets;
 mod settings;
+mod watching;
 mod world;
 mod writes;
 

@@ -68,7 +68,7 @@ agent.toml:5:1: unknown key `requests` in [listen]
   |
 5 | requests
   | ^^^^^^^^
-  = help: there are unix, tcp, requests_max, deadline
+  = help: there are unix, tcp, requests_max, deadline, streams_max, stream_calls_max, watch_heartbeat
 
 agent.toml:7:11: `address`: `localhost` is no address and port; write one like 127.0.0.1:7390
   |

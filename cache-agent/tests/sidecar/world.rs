@@ -6,6 +6,7 @@ use cache_agent::config::{Drain, Limits};
 use cache_agent::listen::{self, Doors, UnixDoor};
 use cache_agent::proto::v1::cache_service_client::CacheServiceClient;
 use cache_agent::proto::v1::invalidation_service_client::InvalidationServiceClient;
+use cache_agent::proto::v1::stream_service_client::StreamServiceClient;
 use cache_agent::proto::v1::{self, get_response};
 use cache_core::clock::SystemClock;
 use cache_core::coherence::listen::Proof;
@@ -45,7 +46,8 @@ pub(crate) struct World {
 pub(crate) struct Client {
     pub(crate) channel: Channel,
     pub(crate) cache: CacheServiceClient<Channel>,
-    invalidation: InvalidationServiceClient<Channel>,
+    pub(crate) invalidation: InvalidationServiceClient<Channel>,
+    pub(crate) stream: StreamServiceClient<Channel>,
 }
 
 /// What a Get was answered.
@@ -130,7 +132,11 @@ fn policies() -> Vec<Policy> {
     let mut notes = users.clone();
     notes.name = cache_core::Name::new("notes").expect("a name");
     notes.unleased_set = UnleasedSet::Stores;
-    vec![users, notes]
+    let mut brief = users.clone();
+    brief.name = cache_core::Name::new("brief").expect("a name");
+    brief.lifetime.ttl = Duration::from_millis(30);
+    brief.lifetime.jitter = 0.0;
+    vec![users, notes, brief]
 }
 
 pub(crate) fn quick() -> Drain {
@@ -150,6 +156,7 @@ impl Client {
                 .max_decoding_message_size(most)
                 .max_encoding_message_size(most),
             invalidation: InvalidationServiceClient::new(channel.clone()),
+            stream: StreamServiceClient::new(channel.clone()),
             channel,
         }
     }
@@ -169,6 +176,12 @@ impl Client {
             Got::Lease(token) => token,
             other => panic!("no lease but {other:?}"),
         }
+    }
+
+    /// A key with a value.
+    pub(crate) async fn store(&self, key: &str, value: &str) {
+        let token = self.lease(key).await;
+        assert_eq!(self.fill(key, &token, value).await, v1::FillOutcome::Stored);
     }
 
     pub(crate) async fn fill(&self, key: &str, token: &Bytes, value: &str) -> v1::FillOutcome {
@@ -218,6 +231,14 @@ pub(crate) fn get(key: &str) -> v1::GetRequest {
     }
 }
 
+/// The same request of another cache.
+pub(crate) fn get_of(cache: &str, key: &str) -> v1::GetRequest {
+    v1::GetRequest {
+        cache: cache.to_owned(),
+        ..get(key)
+    }
+}
+
 pub(crate) fn fill(key: &str, token: &Bytes, value: &str) -> v1::FillRequest {
     v1::FillRequest {
         cache: "users".to_owned(),
@@ -226,7 +247,7 @@ pub(crate) fn fill(key: &str, token: &Bytes, value: &str) -> v1::FillRequest {
         loaded: Some(v1::fill_request::Loaded::Value(Bytes::copy_from_slice(
             value.as_bytes(),
         ))),
-        options: None,
+        ..Default::default()
     }
 }
 
