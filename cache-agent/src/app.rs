@@ -1,7 +1,7 @@
 //! The life of an agent: listen, join the domain, serve, drain.
 
 use crate::admin::Admin;
-use crate::caches::Caches;
+use crate::caches::{Caches, Queues};
 use crate::calls::Agent;
 use crate::config::{Drain, Limits};
 use crate::gate::Gate;
@@ -52,6 +52,11 @@ pub struct App {
 impl App {
     /// An agent that has joined no domain yet.
     pub async fn new(policies: Vec<Policy>, limits: Limits, clock: Arc<dyn Clock>) -> Self {
+        Self::over(Caches::new(policies), limits, clock).await
+    }
+
+    /// The same over closed caches, some of which may load or write by themselves.
+    pub async fn over(caches: Caches, limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let mut registry = Registry::default();
         let watcher = Arc::new(Watcher::new(Metrics::new(&mut registry)));
         let build: Gauge = Gauge::default();
@@ -64,8 +69,7 @@ impl App {
                 build,
             );
         let began = clock.now();
-        let caches = Arc::new(Caches::new(policies));
-        let agent = Agent::new(caches, watcher.clone(), clock, limits);
+        let agent = Agent::new(Arc::new(caches), watcher.clone(), clock, limits);
         let gate = Gate::new(agent.turns.clone(), &mut registry);
         registry.register_collector(Box::new(Sizes(agent.clone())));
         Self {
@@ -83,8 +87,9 @@ impl App {
     ///
     /// # Errors
     /// [`Kind::Invalid`] for a policy that contradicts itself.
-    pub async fn open(&self, domain: &Arc<Domain>) -> Result<(), Error> {
-        self.agent.caches.open(domain, &self.watcher.feed)?;
+    pub async fn open(&self, domain: &Arc<Domain>, queues: &Queues) -> Result<(), Error> {
+        let caches = &self.agent.caches;
+        caches.open(domain, &self.watcher.feed, queues)?;
         self.readiness.ready().await;
         Ok(())
     }
@@ -95,7 +100,11 @@ impl App {
     /// [`Kind::Unavailable`] when one of them cannot be reached.
     pub async fn join(&self, settings: &DomainSettings) -> Result<(), Error> {
         let domain = connect::open(settings, Role::Member, self.watcher.clone()).await?;
-        self.open(&domain).await
+        let mut queues = Queues::new();
+        for name in self.agent.caches.behind() {
+            queues.insert(name.clone(), connect::queue(settings, name).await?);
+        }
+        self.open(&domain, &queues).await
     }
 
     /// The same, tried until it works. What trying again cannot mend ends it too.

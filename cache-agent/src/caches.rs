@@ -2,8 +2,12 @@
 
 use crate::failure::{Failure, Reason};
 use crate::feed::Feed;
+use crate::source::Source;
+use crate::strategies::{Strategies, WriteMode};
 use bytes::Bytes;
 use cache_core::config::report::nearest;
+use cache_core::queue::Queue;
+use cache_core::strategy::write_behind::Behind;
 use cache_core::wire::codec::Raw;
 use cache_core::{Cache, Domain, Error, Name, Policy, ReadThrough, WriteBehind, WriteThrough};
 use std::collections::BTreeMap;
@@ -16,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 #[derive(Debug)]
 pub struct Caches {
     policies: BTreeMap<Name, Policy>,
+    strategies: Strategies,
     opened: OnceLock<Opened>,
 }
 
@@ -24,6 +29,9 @@ struct Opened {
     domain: Arc<Domain>,
     caches: BTreeMap<Name, Open>,
 }
+
+/// The queues of the caches that write behind.
+pub type Queues = BTreeMap<Name, Arc<dyn Queue>>;
 
 /// A cache that is open, and what stands behind it.
 #[derive(Clone, Debug)]
@@ -48,15 +56,27 @@ pub enum Writes {
 }
 
 impl Caches {
-    /// Closed caches with these policies.
+    /// Closed caches with these policies, whose callers load and write.
     pub fn new(policies: impl IntoIterator<Item = Policy>) -> Self {
+        Self::with(policies, Strategies::default())
+    }
+
+    /// Closed caches with these policies, some of which load or write by themselves.
+    pub fn with(policies: impl IntoIterator<Item = Policy>, strategies: Strategies) -> Self {
         let policies = policies.into_iter();
         Self {
             policies: policies
                 .map(|policy| (policy.name.clone(), policy))
                 .collect(),
+            strategies,
             opened: OnceLock::new(),
         }
+    }
+
+    /// Those that write behind: each is opened with a queue of its own.
+    pub fn behind(&self) -> impl Iterator<Item = &Name> {
+        let names = self.policies.keys();
+        names.filter(|name| self.strategies.of(name).writes == WriteMode::Behind)
     }
 
     /// Opens all of them in a domain, whose changes are told to `feed`. A second call does
@@ -64,13 +84,17 @@ impl Caches {
     ///
     /// # Errors
     /// [`cache_core::Kind::Invalid`] for a policy that contradicts itself.
-    pub fn open(&self, domain: &Arc<Domain>, feed: &Arc<Feed>) -> Result<(), Error> {
+    pub fn open(
+        &self,
+        domain: &Arc<Domain>,
+        feed: &Arc<Feed>,
+        queues: &Queues,
+    ) -> Result<(), Error> {
+        let source = self.strategies.source.as_ref();
+        let source = source.map(Source::new).transpose()?;
         let open = |(name, policy): (&Name, &Policy)| {
-            let open = Open {
-                cache: Cache::open(domain, policy.clone(), Raw)?,
-                reads: None,
-                writes: Writes::Aside,
-            };
+            let cache = Cache::open(domain, policy.clone(), Raw)?;
+            let open = self.behind_it(cache, source.as_ref(), queues.get(name))?;
             Ok((name.clone(), open))
         };
         let caches = self
@@ -120,6 +144,38 @@ impl Caches {
             .into_iter()
             .flat_map(|opened| opened.caches.values())
             .map(|open| &open.cache)
+    }
+
+    /// A cache with what stands behind it.
+    fn behind_it(
+        &self,
+        cache: Cache<Bytes>,
+        source: Option<&Source>,
+        queue: Option<&Arc<dyn Queue>>,
+    ) -> Result<Open, Error> {
+        let policy = cache.policy();
+        let strategy = self.strategies.of(&policy.name);
+        let reads = source.filter(|_| strategy.reads);
+        let reads = reads.map(|source| cache.read_through(source.loads(policy)));
+        let writes = match (strategy.writes, source, queue) {
+            (WriteMode::Through, Some(source), _) => {
+                Writes::Through(cache.write_through(source.stores(policy)))
+            }
+            (WriteMode::Behind, Some(source), Some(queue)) => {
+                let behind = Behind {
+                    batch: source.batch_max,
+                    ..Behind::default()
+                };
+                let stores = source.stores(policy);
+                Writes::Behind(cache.write_behind(queue.clone(), stores, behind)?)
+            }
+            _ => Writes::Aside,
+        };
+        Ok(Open {
+            cache,
+            reads,
+            writes,
+        })
     }
 
     fn unknown(&self, name: &str) -> Failure {

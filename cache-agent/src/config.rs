@@ -29,13 +29,15 @@
 //! name = "users"
 //! ```
 //!
-//! `[domain]`, `[l2]`, `[bus]` and `[[cache]]` are read by
+//! `[loader]`, and what a cache has it do, is in [`crate::strategies`]. `[domain]`, `[l2]`,
+//! `[bus]` and the rest of `[[cache]]` are read by
 //! [`cache_core::config::domain`], the same for every service.
 
+use crate::strategies::{self, Strategies, Strategy};
 use cache_core::config::domain;
 use cache_core::config::reader::{self, Section};
 use cache_core::config::report::Report;
-use cache_core::{DomainSettings, Policy};
+use cache_core::{DomainSettings, Name, Policy};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -51,6 +53,8 @@ pub struct Config {
     pub domain: DomainSettings,
     /// The caches; at least one.
     pub caches: Vec<Policy>,
+    /// Which of them load and write by themselves.
+    pub strategies: Strategies,
     /// Where the API listens.
     pub listen: Listen,
     /// Where the admin listener is: port 9464 on loopback by default.
@@ -158,8 +162,15 @@ fn config(file: &mut Section<'_>) -> Option<Config> {
             timeout: section.duration_or("timeout", MILLI..=600 * SECOND, usual.timeout),
         })
     });
-    let caches = caches(file);
+    let source = strategies::source(file);
+    let caches = caches(file, file.has("loader"));
+    let (caches, of) = caches.map(|all| all.into_iter().unzip()).unzip();
+    let strategies = of.map(|of: Vec<_>| Strategies {
+        source,
+        of: of.into_iter().collect(),
+    });
     Some(Config {
+        strategies: strategies?,
         domain: domain?,
         caches: caches?,
         listen: listen?,
@@ -214,15 +225,17 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     ))
 }
 
-fn caches(file: &mut Section<'_>) -> Option<Vec<Policy>> {
+fn caches(file: &mut Section<'_>, has_source: bool) -> Option<Vec<(Policy, (Name, Strategy))>> {
     let mut names = HashSet::new();
     let policies = file.sections("cache", |section| {
-        let policy = domain::policy(section)?;
+        let mut policy = domain::policy(section)?;
+        let strategy = strategies::strategy(section, has_source, &mut policy);
         if !names.insert(policy.name.clone()) {
             section.complain("name", format!("the cache `{}` is here twice", policy.name));
             return None;
         }
-        Some(policy)
+        let name = policy.name.clone();
+        Some((policy, (name, strategy)))
     });
     if !file.has("cache") {
         file.complain(

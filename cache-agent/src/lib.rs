@@ -15,6 +15,7 @@
 //! | [`leases`] | what callers hold between a miss and its fill |
 //! | [`convert`], [`wishes`], [`sessions`], [`metadata`] | what messages say, checked once |
 //! | [`failure`], [`reason`] | errors, each with one code and one stable name |
+//! | [`source`], [`strategies`] | the application that loads and writes, and for which caches |
 //! | [`feed`], [`hot`] | what was heard of changes lately; what is asked for most |
 //! | [`service`], [`gate`], [`turns`], [`grpc`] | the gRPC server |
 //! | [`admin`] | the service for operators |
@@ -49,6 +50,8 @@ pub mod reason;
 pub mod service;
 pub mod sessions;
 pub mod sizes;
+pub mod source;
 pub mod stats;
+pub mod strategies;
 pub mod turns;
 pub mod wishes;

@@ -66,6 +66,7 @@ async fn operators_see_what_is_asked_for_most() {
     let world = World::embedded().await;
     let mut admin = admin(&world).await;
     world.unix.store("user:1", "Ada").await;
+    world.unix.store("user:2", "Eve").await;
     for turn in 0..640 {
         let request = v1::BatchGetRequest {
             requests: vec![get("user:1")],

@@ -2,11 +2,13 @@
 //! domain and on real servers, and as a process.
 
 mod admin;
+mod application;
 mod asks;
 mod contract;
 mod control;
 mod exchange;
 mod life;
+mod loading;
 mod process;
 mod reads;
 mod refusals;
@@ -15,6 +17,7 @@ mod settings;
 mod watching;
 mod world;
 mod writes;
+mod writing;
 
 /// Runs one case on each ground, as two tests.
 macro_rules! on_each_ground {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use cache_agent::app::App;
+use cache_agent::caches::Caches;
 use cache_agent::config::{Drain, Limits};
 use cache_agent::listen::{self, Doors, UnixDoor};
 use cache_agent::proto::v1::cache_service_client::CacheServiceClient;
@@ -61,14 +62,25 @@ pub(crate) enum Got {
 
 impl World {
     pub(crate) async fn embedded() -> Self {
-        Self::start(DomainSettings::embedded(), None, quick(), Limits::default()).await
+        Self::embedded_with(quick(), Limits::default()).await
     }
 
     pub(crate) async fn embedded_with(drain: Drain, limits: Limits) -> Self {
-        Self::start(DomainSettings::embedded(), None, drain, limits).await
+        let caches = Caches::new(policies());
+        Self::start(DomainSettings::embedded(), None, drain, limits, caches).await
+    }
+
+    /// With caches that load and write by themselves.
+    pub(crate) async fn over(caches: Caches) -> Self {
+        let limits = Limits::default();
+        Self::start(DomainSettings::embedded(), None, quick(), limits, caches).await
     }
 
     pub(crate) async fn real() -> Self {
+        Self::real_over(Caches::new(policies())).await
+    }
+
+    pub(crate) async fn real_over(caches: Caches) -> Self {
         let servers = tokio::join!(RedisServer::start(), NatsServer::start());
         let (redis, nats) = (servers.0.expect("a Redis"), servers.1.expect("a NATS"));
         let settings = DomainSettings {
@@ -83,7 +95,8 @@ impl World {
             proof: Proof::Echo,
             ..DomainSettings::embedded()
         };
-        Self::start(settings, Some((redis, nats)), quick(), Limits::default()).await
+        let limits = Limits::default();
+        Self::start(settings, Some((redis, nats)), quick(), limits, caches).await
     }
 
     async fn start(
@@ -91,6 +104,7 @@ impl World {
         servers: Option<(RedisServer, NatsServer)>,
         drain: Drain,
         limits: Limits,
+        caches: Caches,
     ) -> Self {
         let folder = TempDir::new().expect("a folder for the socket");
         let socket = folder.path().join("agent.sock");
@@ -106,7 +120,7 @@ impl World {
             .map(|door| door.local_addr().expect("its address"));
         let tcp = tcp.expect("the door just opened");
         let admin = doors.admin.local_addr().expect("its address");
-        let app = App::new(policies(), limits, Arc::new(SystemClock::new())).await;
+        let app = App::over(caches, limits, Arc::new(SystemClock::new())).await;
         app.join(&settings).await.expect("the domain is joined");
         let stop = CancellationToken::new();
         let serving = tokio::spawn(app.clone().serve(doors, drain, stop.clone()));
