@@ -1,6 +1,7 @@
 //! The life of an agent: listen, join the domain, serve, drain.
 
-use crate::caches::Caches;
+use crate::admin::Admin;
+use crate::caches::{Caches, Queues};
 use crate::calls::Agent;
 use crate::config::{Drain, Limits};
 use crate::gate::Gate;
@@ -9,11 +10,12 @@ use crate::health::Readiness;
 use crate::listen::Doors;
 use crate::observe::Watcher;
 use crate::page;
+use crate::proto::v1::admin_service_server::AdminServiceServer;
 use crate::sizes::Sizes;
 use crate::stats::{Demo, Member, Stats, millis};
 use cache_core::clock::{Clock, Tick};
 use cache_core::metrics::Metrics;
-use cache_core::ops::admin::{self, Admin};
+use cache_core::ops::admin::{self, Admin as Common};
 use cache_core::{Domain, DomainSettings, Error, Kind, Policy, Role, connect};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -23,6 +25,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 
 /// The first and the longest pause between two tries to reach Redis and NATS.
 const RETRY_MIN: Duration = Duration::from_millis(200);
@@ -49,9 +52,13 @@ pub struct App {
 impl App {
     /// An agent that has joined no domain yet.
     pub async fn new(policies: Vec<Policy>, limits: Limits, clock: Arc<dyn Clock>) -> Self {
+        Self::over(Caches::new(policies), limits, clock).await
+    }
+
+    /// The same over closed caches, some of which may load or write by themselves.
+    pub async fn over(caches: Caches, limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let mut registry = Registry::default();
         let watcher = Arc::new(Watcher::new(Metrics::new(&mut registry)));
-        let gate = Gate::new(limits.requests_max, &mut registry);
         let build: Gauge = Gauge::default();
         build.set(1);
         registry
@@ -62,8 +69,8 @@ impl App {
                 build,
             );
         let began = clock.now();
-        let caches = Arc::new(Caches::new(policies));
-        let agent = Agent::new(caches, clock, limits.deadline);
+        let agent = Agent::new(Arc::new(caches), watcher.clone(), clock, limits);
+        let gate = Gate::new(agent.turns.clone(), &mut registry);
         registry.register_collector(Box::new(Sizes(agent.clone())));
         Self {
             agent,
@@ -80,8 +87,9 @@ impl App {
     ///
     /// # Errors
     /// [`Kind::Invalid`] for a policy that contradicts itself.
-    pub async fn open(&self, domain: &Arc<Domain>) -> Result<(), Error> {
-        self.agent.caches.open(domain)?;
+    pub async fn open(&self, domain: &Arc<Domain>, queues: &Queues) -> Result<(), Error> {
+        let caches = &self.agent.caches;
+        caches.open(domain, &self.watcher.feed, queues)?;
         self.readiness.ready().await;
         Ok(())
     }
@@ -92,7 +100,11 @@ impl App {
     /// [`Kind::Unavailable`] when one of them cannot be reached.
     pub async fn join(&self, settings: &DomainSettings) -> Result<(), Error> {
         let domain = connect::open(settings, Role::Member, self.watcher.clone()).await?;
-        self.open(&domain).await
+        let mut queues = Queues::new();
+        for name in self.agent.caches.behind() {
+            queues.insert(name.clone(), connect::queue(settings, name).await?);
+        }
+        self.open(&domain, &queues).await
     }
 
     /// The same, tried until it works. What trying again cannot mend ends it too.
@@ -189,6 +201,8 @@ impl App {
         tracing::info!(?drain.delay, "draining: still serving");
         tokio::time::sleep(drain.delay).await;
         close.cancel();
+        // Streams have no end of their own.
+        self.agent.closing.cancel();
         let ending = async {
             while servers.join_next().await.is_some() {}
             self.agent.tasks.close();
@@ -204,14 +218,18 @@ impl App {
 
     fn router(&self) -> axum::Router {
         let readiness = self.readiness.clone();
-        let common = Admin {
+        let common = Common {
             registry: self.registry.clone(),
             not_ready: Arc::new(move || readiness.why_not()),
         };
         let app = self.clone();
-        common
-            .router()
-            .merge(page::router(Arc::new(move || app.stats())))
+        let look: Arc<dyn Fn() -> Stats + Send + Sync> = Arc::new(move || app.stats());
+        let admin = Admin {
+            agent: self.agent.clone(),
+            look: look.clone(),
+        };
+        let grpc = Routes::new(AdminServiceServer::new(admin)).into_axum_router();
+        common.router().merge(page::router(look)).merge(grpc)
     }
 }
 

@@ -1,10 +1,15 @@
 //! The configured caches, by name, before and after the domain is joined.
 
 use crate::failure::{Failure, Reason};
+use crate::feed::Feed;
+use crate::source::Source;
+use crate::strategies::{Strategies, WriteMode};
 use bytes::Bytes;
 use cache_core::config::report::nearest;
+use cache_core::queue::Queue;
+use cache_core::strategy::write_behind::Behind;
 use cache_core::wire::codec::Raw;
-use cache_core::{Cache, Domain, Error, Name, Policy};
+use cache_core::{Cache, Domain, Error, Name, Policy, ReadThrough, WriteBehind, WriteThrough};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
@@ -15,42 +20,91 @@ use std::sync::{Arc, OnceLock};
 #[derive(Debug)]
 pub struct Caches {
     policies: BTreeMap<Name, Policy>,
+    strategies: Strategies,
     opened: OnceLock<Opened>,
 }
 
 #[derive(Debug)]
 struct Opened {
     domain: Arc<Domain>,
-    caches: BTreeMap<Name, Cache<Bytes>>,
+    caches: BTreeMap<Name, Open>,
+}
+
+/// The queues of the caches that write behind.
+pub type Queues = BTreeMap<Name, Arc<dyn Queue>>;
+
+/// A cache that is open, and what stands behind it.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// The cache.
+    pub cache: Cache<Bytes>,
+    /// Where the application loads what it misses.
+    pub reads: Option<ReadThrough<Bytes>>,
+    /// Where the application is written through it.
+    pub writes: Writes,
+}
+
+/// What a write of a cache does.
+#[derive(Clone, Debug)]
+pub enum Writes {
+    /// It goes into the tiers only: the caller has written the source.
+    Aside,
+    /// The application stores it, and then the tiers.
+    Through(WriteThrough<Bytes>),
+    /// It is queued for the application.
+    Behind(WriteBehind<Bytes>),
 }
 
 impl Caches {
-    /// Closed caches with these policies.
+    /// Closed caches with these policies, whose callers load and write.
     pub fn new(policies: impl IntoIterator<Item = Policy>) -> Self {
+        Self::with(policies, Strategies::default())
+    }
+
+    /// Closed caches with these policies, some of which load or write by themselves.
+    pub fn with(policies: impl IntoIterator<Item = Policy>, strategies: Strategies) -> Self {
         let policies = policies.into_iter();
         Self {
             policies: policies
                 .map(|policy| (policy.name.clone(), policy))
                 .collect(),
+            strategies,
             opened: OnceLock::new(),
         }
     }
 
-    /// Opens all of them in a domain. A second call does nothing.
+    /// Those that write behind: each is opened with a queue of its own.
+    pub fn behind(&self) -> impl Iterator<Item = &Name> {
+        let names = self.policies.keys();
+        names.filter(|name| self.strategies.of(name).writes == WriteMode::Behind)
+    }
+
+    /// Opens all of them in a domain, whose changes are told to `feed`. A second call does
+    /// nothing.
     ///
     /// # Errors
     /// [`cache_core::Kind::Invalid`] for a policy that contradicts itself.
-    pub fn open(&self, domain: &Arc<Domain>) -> Result<(), Error> {
+    pub fn open(
+        &self,
+        domain: &Arc<Domain>,
+        feed: &Arc<Feed>,
+        queues: &Queues,
+    ) -> Result<(), Error> {
+        let source = self.strategies.source.as_ref();
+        let source = source.map(Source::new).transpose()?;
         let open = |(name, policy): (&Name, &Policy)| {
             let cache = Cache::open(domain, policy.clone(), Raw)?;
-            Ok((name.clone(), cache))
+            let open = self.behind_it(cache, source.as_ref(), queues.get(name))?;
+            Ok((name.clone(), open))
         };
         let caches = self
             .policies
             .iter()
             .map(open)
             .collect::<Result<_, Error>>()?;
-        let domain = domain.clone();
+        let (domain, feed) = (domain.clone(), feed.clone());
+        // Before anything is served: what is answered is told of when it ends.
+        domain.applier().tell(feed);
         self.opened.get_or_init(|| Opened { domain, caches });
         Ok(())
     }
@@ -59,17 +113,23 @@ impl Caches {
     ///
     /// # Errors
     /// [`Reason::CacheUnknown`] for a name that is not configured.
-    pub fn find(&self, name: &str) -> Result<Option<&Cache<Bytes>>, Failure> {
-        let known = Name::new(name)
-            .ok()
-            .filter(|name| self.policies.contains_key(name));
-        let Some(known) = known else {
-            return Err(self.unknown(name));
-        };
+    pub fn find(&self, name: &str) -> Result<Option<&Open>, Failure> {
+        let known = self.known(name)?;
         Ok(self
             .opened
             .get()
             .and_then(|opened| opened.caches.get(&known)))
+    }
+
+    /// A name that is configured.
+    ///
+    /// # Errors
+    /// [`Reason::CacheUnknown`] for any other.
+    pub fn known(&self, name: &str) -> Result<Name, Failure> {
+        let known = Name::new(name)
+            .ok()
+            .filter(|name| self.policies.contains_key(name));
+        known.ok_or_else(|| self.unknown(name))
     }
 
     /// The joined domain.
@@ -83,6 +143,39 @@ impl Caches {
             .get()
             .into_iter()
             .flat_map(|opened| opened.caches.values())
+            .map(|open| &open.cache)
+    }
+
+    /// A cache with what stands behind it.
+    fn behind_it(
+        &self,
+        cache: Cache<Bytes>,
+        source: Option<&Source>,
+        queue: Option<&Arc<dyn Queue>>,
+    ) -> Result<Open, Error> {
+        let policy = cache.policy();
+        let strategy = self.strategies.of(&policy.name);
+        let reads = source.filter(|_| strategy.reads);
+        let reads = reads.map(|source| cache.read_through(source.loads(policy)));
+        let writes = match (strategy.writes, source, queue) {
+            (WriteMode::Through, Some(source), _) => {
+                Writes::Through(cache.write_through(source.stores(policy)))
+            }
+            (WriteMode::Behind, Some(source), Some(queue)) => {
+                let behind = Behind {
+                    batch: source.batch_max,
+                    ..Behind::default()
+                };
+                let stores = source.stores(policy);
+                Writes::Behind(cache.write_behind(queue.clone(), stores, behind)?)
+            }
+            _ => Writes::Aside,
+        };
+        Ok(Open {
+            cache,
+            reads,
+            writes,
+        })
     }
 
     fn unknown(&self, name: &str) -> Failure {

@@ -8,6 +8,9 @@
 //! tcp = "127.0.0.1:7390"      # loopback only
 //! requests_max = 1024         # calls at once; more are turned away
 //! deadline = "1s"             # of calls that name none
+//! streams_max = 256           # exchanges and watches at once
+//! stream_calls_max = 256      # calls of one exchange at once
+//! watch_heartbeat = "15s"     # the longest silence of a watch
 //!
 //! [admin]
 //! address = "127.0.0.1:9464"  # /metrics /live /ready and the built-in page
@@ -26,13 +29,15 @@
 //! name = "users"
 //! ```
 //!
-//! `[domain]`, `[l2]`, `[bus]` and `[[cache]]` are read by
+//! `[loader]`, and what a cache has it do, is in [`crate::strategies`]. `[domain]`, `[l2]`,
+//! `[bus]` and the rest of `[[cache]]` are read by
 //! [`cache_core::config::domain`], the same for every service.
 
+use crate::strategies::{self, Strategies, Strategy};
 use cache_core::config::domain;
 use cache_core::config::reader::{self, Section};
 use cache_core::config::report::Report;
-use cache_core::{DomainSettings, Policy};
+use cache_core::{DomainSettings, Name, Policy};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -48,6 +53,8 @@ pub struct Config {
     pub domain: DomainSettings,
     /// The caches; at least one.
     pub caches: Vec<Policy>,
+    /// Which of them load and write by themselves.
+    pub strategies: Strategies,
     /// Where the API listens.
     pub listen: Listen,
     /// Where the admin listener is: port 9464 on loopback by default.
@@ -78,6 +85,14 @@ pub struct Limits {
     /// The deadline of a call that names none: 1 s by default, as long as a reader
     /// waits for another's load.
     pub deadline: Duration,
+    /// How many streams are open at once, exchanges and watches: 256 by default. Each
+    /// is one client, not one call.
+    pub streams_max: usize,
+    /// How many calls of one stream run at once: 256 by default. Its next ones wait
+    /// where they are, with the caller.
+    pub stream_calls_max: usize,
+    /// How often a watch that is told nothing is given a sign of life: 15 s by default.
+    pub watch_heartbeat: Duration,
 }
 
 /// How an agent ends.
@@ -107,6 +122,9 @@ impl Default for Limits {
         Self {
             requests_max: 1024,
             deadline: SECOND,
+            streams_max: 256,
+            stream_calls_max: 256,
+            watch_heartbeat: 15 * SECOND,
         }
     }
 }
@@ -144,8 +162,15 @@ fn config(file: &mut Section<'_>) -> Option<Config> {
             timeout: section.duration_or("timeout", MILLI..=600 * SECOND, usual.timeout),
         })
     });
-    let caches = caches(file);
+    let source = strategies::source(file);
+    let caches = caches(file, file.has("loader"));
+    let (caches, of) = caches.map(|all| all.into_iter().unzip()).unzip();
+    let strategies = of.map(|of: Vec<_>| Strategies {
+        source,
+        of: of.into_iter().collect(),
+    });
     Some(Config {
+        strategies: strategies?,
         domain: domain?,
         caches: caches?,
         listen: listen?,
@@ -168,6 +193,13 @@ fn listen(section: &mut Section<'_>) -> Option<Listen> {
     let limits = Limits {
         requests_max: section.integer_or("requests_max", 1..=100_000u32, 1024) as usize,
         deadline: section.duration_or("deadline", 10 * MILLI..=60 * SECOND, usual.deadline),
+        streams_max: section.integer_or("streams_max", 1..=100_000u32, 256) as usize,
+        stream_calls_max: section.integer_or("stream_calls_max", 1..=10_000u32, 256) as usize,
+        watch_heartbeat: section.duration_or(
+            "watch_heartbeat",
+            100 * MILLI..=600 * SECOND,
+            usual.watch_heartbeat,
+        ),
     };
     if !named {
         let wrong =
@@ -193,15 +225,17 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     ))
 }
 
-fn caches(file: &mut Section<'_>) -> Option<Vec<Policy>> {
+fn caches(file: &mut Section<'_>, has_source: bool) -> Option<Vec<(Policy, (Name, Strategy))>> {
     let mut names = HashSet::new();
     let policies = file.sections("cache", |section| {
-        let policy = domain::policy(section)?;
+        let mut policy = domain::policy(section)?;
+        let strategy = strategies::strategy(section, has_source, &mut policy);
         if !names.insert(policy.name.clone()) {
             section.complain("name", format!("the cache `{}` is here twice", policy.name));
             return None;
         }
-        Some(policy)
+        let name = policy.name.clone();
+        Some((policy, (name, strategy)))
     });
     if !file.has("cache") {
         file.complain(

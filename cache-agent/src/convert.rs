@@ -35,7 +35,10 @@ impl Keeping {
             v1::store_options::ReadAt::Unknown(_) => AsOf::Unknown,
         });
         Ok(Self {
-            ttl: options.ttl.map(ttl).transpose()?,
+            ttl: options
+                .ttl
+                .map(|span| ttl(span, "options.ttl"))
+                .transpose()?,
             tags: tags(&options.tags, TAGS_MAX, "options.tags")?,
             as_of: read_at.unwrap_or_default(),
         })
@@ -43,8 +46,16 @@ impl Keeping {
 
     /// A value, or an absence, that is to be kept like this.
     pub fn loaded(self, value: Option<Bytes>) -> Loaded<Bytes> {
-        Loaded::from(value).read_at(self.as_of).tagged(self.tags)
+        Loaded::from(value.map(|value| own(&value)))
+            .read_at(self.as_of)
+            .tagged(self.tags)
     }
+}
+
+/// A copy, to be kept. Bytes of a message are a part of its buffer: kept as they are, one
+/// small value would keep the megabytes that came with it.
+pub fn own(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
 }
 
 /// Checks a key.
@@ -99,26 +110,26 @@ pub fn tags(texts: &[String], most: usize, field: &'static str) -> Result<Vec<Ta
     tags.collect()
 }
 
-/// Reads how long a caller will wait for another's load.
+/// Reads a length of time.
 ///
 /// # Errors
-/// [`Reason::BadWait`] for a negative length of time.
-pub fn wait(span: prost_types::Duration) -> Result<Duration, Failure> {
+/// [`Reason::BadWait`] for a negative one.
+pub fn length(span: prost_types::Duration, field: &'static str) -> Result<Duration, Failure> {
     Duration::try_from(span).map_err(|_| {
-        Failure::new(
-            Reason::BadWait,
-            "the wait is no length of time: it is negative",
-        )
-        .at("wait")
+        let message = format!("`{field}` is no length of time: it is negative");
+        Failure::new(Reason::BadWait, message).at(field)
     })
 }
 
-fn ttl(span: prost_types::Duration) -> Result<Duration, Failure> {
+/// Reads a time to live.
+///
+/// # Errors
+/// [`Reason::BadTtl`] outside its limits.
+pub fn ttl(span: prost_types::Duration, field: &'static str) -> Result<Duration, Failure> {
     let ttl = Duration::try_from(span).ok();
     let fits = |ttl: &Duration| (Duration::from_millis(1)..=TTL_MAX).contains(ttl);
-    ttl.filter(fits).ok_or_else(|| {
-        Failure::new(Reason::BadTtl, "a ttl goes from 1 ms to 30 days").at("options.ttl")
-    })
+    ttl.filter(fits)
+        .ok_or_else(|| Failure::new(Reason::BadTtl, "a ttl goes from 1 ms to 30 days").at(field))
 }
 
 /// A length of time as a message; what does not fit becomes the longest that does.
@@ -138,8 +149,8 @@ pub fn timestamp(wall_ms: u64) -> prost_types::Timestamp {
     }
 }
 
-/// A hit as a message.
-pub fn hit(hit: &Hit<Bytes>) -> v1::get_response::Hit {
+/// A hit as a message; `reason` is why it is answered if it has expired.
+pub fn hit(hit: &Hit<Bytes>, reason: v1::StaleReason) -> v1::get_response::Hit {
     let tier = match hit.tier() {
         Tier::L1 => v1::Tier::L1,
         Tier::L2 => v1::Tier::L2,
@@ -155,6 +166,9 @@ pub fn hit(hit: &Hit<Bytes>) -> v1::get_response::Hit {
             expires_at: Some(timestamp(hit.stored_ms().saturating_add(life))),
         }),
         tier: tier.into(),
+        stale: reason != v1::StaleReason::Unspecified,
+        stale_reason: reason.into(),
+        lease: None,
     }
 }
 
@@ -170,18 +184,16 @@ pub fn filled(outcome: FillOutcome) -> v1::FillResponse {
     v1::FillResponse {
         outcome: outcome.into(),
         as_of,
+        session: None,
     }
 }
 
-/// What became of a set, as a message.
-pub fn set(outcome: SetOutcome) -> v1::SetResponse {
-    let outcome = match outcome {
+/// What became of a set, as messages say it.
+pub fn set(outcome: SetOutcome) -> v1::SetOutcome {
+    match outcome {
         SetOutcome::Stored => v1::SetOutcome::Stored,
         SetOutcome::Superseded => v1::SetOutcome::Superseded,
         SetOutcome::Invalidated => v1::SetOutcome::Invalidated,
-    };
-    v1::SetResponse {
-        outcome: outcome.into(),
     }
 }
 

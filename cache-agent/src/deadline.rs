@@ -23,9 +23,13 @@ impl Deadline {
         let asked = metadata
             .get("grpc-timeout")
             .and_then(|value| value.to_str().ok());
-        let span = asked.and_then(parse).unwrap_or(default).min(LONGEST);
+        Self::within(asked.and_then(parse).unwrap_or(default))
+    }
+
+    /// The deadline of a call that has so much time from now on.
+    pub fn within(span: Duration) -> Self {
         Self {
-            answer_by: Instant::now() + span.saturating_sub(MARGIN),
+            answer_by: Instant::now() + span.min(LONGEST).saturating_sub(MARGIN),
         }
     }
 

@@ -1,7 +1,7 @@
 //! `cache-agent dev`: the whole of it in one process, with nothing installed.
 
 use crate::app::App;
-use crate::caches::Caches;
+use crate::caches::{Caches, Queues};
 use crate::config::Limits;
 use crate::demo::members::Embedded;
 use crate::demo::traffic::{Stage, Traffic};
@@ -29,11 +29,12 @@ pub async fn embedded(demo: bool, clock: Arc<dyn Clock>) -> Result<App, Error> {
     let domain = Embedded::new(clock.clone(), demo)?;
     let app = App::new(vec![policy()?], Limits::default(), clock.clone()).await;
     let member = domain.member(app.watcher.clone()).await?;
-    app.open(&member).await?;
+    app.open(&member, &Queues::new()).await?;
     if demo {
         let other = Arc::new(Watcher::new(Metrics::new(&mut Registry::default())));
         let other_caches = Arc::new(Caches::new([policy()?]));
-        other_caches.open(&domain.member(other.clone()).await?)?;
+        let second = domain.member(other.clone()).await?;
+        other_caches.open(&second, &other.feed, &Queues::new())?;
         let agent = app.agent.caches.open_ones().next().cloned();
         let agent =
             agent.ok_or_else(|| Error::new(Kind::UnknownCache, "starting the demo", CACHE))?;

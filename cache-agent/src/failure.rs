@@ -1,54 +1,14 @@
 //! Everything that can go wrong in a call: one gRPC code and one stable reason each.
 
 use crate::proto::v1;
+pub use crate::reason::Reason;
 use cache_core::{Error, Kind};
 use std::collections::HashMap;
-use std::time::Duration;
-use tonic::{Code, Status};
+use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt};
 
 /// The `domain` of every `ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "cache-agent.cacheaside";
-/// When a caller that was turned away may come again: long enough for a queue of
-/// loads to move on.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
-
-/// The stable name of a cause, for programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// A key without bytes.
-    KeyEmpty,
-    /// A key above its limit.
-    KeyTooLong,
-    /// A value above the cache's limit.
-    ValueTooLarge,
-    /// A batch above its limit.
-    BatchTooLarge,
-    /// A part of a batch that does not fit into the answer.
-    ResponseTooLarge,
-    /// A tag outside its limits, or too many.
-    BadTag,
-    /// A time to live outside its limits.
-    BadTtl,
-    /// A wait that is no length of time.
-    BadWait,
-    /// A required field without a value.
-    FieldMissing,
-    /// Outside some other limit.
-    Invalid,
-    /// A cache that is not configured.
-    CacheUnknown,
-    /// Too many calls run at once, or too much waits for L2.
-    Overloaded,
-    /// L2 or the bus cannot be reached.
-    L2Unavailable,
-    /// The answer did not come within the call's deadline.
-    DeadlineExceeded,
-    /// L2 was set up with other fixed settings.
-    L2Mismatch,
-    /// A defect of the agent.
-    Internal,
-}
 
 /// Why a call, or one part of a batch, failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,40 +63,25 @@ impl Failure {
         Self::new(Reason::L2Unavailable, message)
     }
 
+    /// Something that has a limit is above it.
+    pub fn too_many(what: &str, size: usize, most: usize) -> Self {
+        let message = format!("there are {size} {what}; the limit is {most}");
+        Self::new(Reason::BatchTooLarge, message)
+            .with("limit", most)
+            .with("size", size)
+    }
+
+    /// The agent is about to end.
+    pub fn shutting_down() -> Self {
+        let message = "the agent is about to end; what was not answered was not begun";
+        Self::new(Reason::ShuttingDown, message)
+    }
+
     /// The time of the call is up.
     pub fn deadline() -> Self {
         let message = "the answer did not come within the call's deadline; \
                        what was asked for may still happen";
         Self::new(Reason::DeadlineExceeded, message)
-    }
-}
-
-impl Reason {
-    /// The name on the wire, and the gRPC code that goes with it.
-    pub fn on_the_wire(self) -> (&'static str, Code) {
-        match self {
-            Self::KeyEmpty => ("KEY_EMPTY", Code::InvalidArgument),
-            Self::KeyTooLong => ("KEY_TOO_LONG", Code::InvalidArgument),
-            Self::ValueTooLarge => ("VALUE_TOO_LARGE", Code::InvalidArgument),
-            Self::BatchTooLarge => ("BATCH_TOO_LARGE", Code::InvalidArgument),
-            Self::ResponseTooLarge => ("RESPONSE_TOO_LARGE", Code::ResourceExhausted),
-            Self::BadTag => ("BAD_TAG", Code::InvalidArgument),
-            Self::BadTtl => ("BAD_TTL", Code::InvalidArgument),
-            Self::BadWait => ("BAD_WAIT", Code::InvalidArgument),
-            Self::FieldMissing => ("FIELD_MISSING", Code::InvalidArgument),
-            Self::Invalid => ("INVALID", Code::InvalidArgument),
-            Self::CacheUnknown => ("CACHE_UNKNOWN", Code::FailedPrecondition),
-            // Not UNAVAILABLE, which clients retry at once and people are woken for.
-            Self::Overloaded => ("OVERLOADED", Code::ResourceExhausted),
-            Self::L2Unavailable => ("L2_UNAVAILABLE", Code::Unavailable),
-            Self::DeadlineExceeded => ("DEADLINE_EXCEEDED", Code::DeadlineExceeded),
-            Self::L2Mismatch => ("L2_MISMATCH", Code::FailedPrecondition),
-            Self::Internal => ("INTERNAL", Code::Internal),
-        }
-    }
-
-    fn retry_after(self) -> Option<Duration> {
-        matches!(self, Self::Overloaded | Self::L2Unavailable).then_some(RETRY_AFTER)
     }
 }
 
@@ -148,7 +93,12 @@ impl From<Error> for Failure {
             Kind::Overloaded => Reason::Overloaded,
             Kind::Unavailable => Reason::L2Unavailable,
             Kind::Mismatch => Reason::L2Mismatch,
-            // The agent runs no loader and its codec takes any bytes.
+            Kind::SourceDown => Reason::LoaderDown,
+            Kind::LoadTimeout => Reason::LoaderTimeout,
+            Kind::LoadFailed | Kind::LoadPanicked => Reason::LoaderFailed,
+            Kind::WriteFailed => Reason::SourceRefused,
+            Kind::WriteUncertain => Reason::WriteUncertain,
+            // The codec of the agent takes any bytes.
             _ => Reason::Internal,
         };
         Self::new(reason, error.to_string())
@@ -180,6 +130,10 @@ impl From<Failure> for v1::Failure {
             code: code as i32,
             reason: name.to_owned(),
             message: failure.message,
+            retry_after: failure
+                .reason
+                .retry_after()
+                .map(|after| prost_types::Duration::try_from(after).unwrap_or_default()),
         }
     }
 }

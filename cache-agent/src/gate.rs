@@ -1,7 +1,7 @@
 //! The gate before the API: only so many calls run at once, the rest is turned
 //! away before its message is read. Every call is counted here.
 
-use crate::failure::Failure;
+use crate::turns::Turns;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -10,9 +10,7 @@ use prometheus_client::registry::Registry;
 use std::fmt;
 use std::future::ready;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
@@ -24,20 +22,25 @@ use tower::{Layer, Service};
 const API: &str = "/cacheaside.";
 /// The methods that get series of their own; anything else counts as `other`, so
 /// that callers cannot make up series.
-const METHODS: [&str; 6] = [
+const METHODS: [&str; 12] = [
     "Get",
     "BatchGet",
+    "StreamBatchGet",
     "Fill",
     "ReleaseLease",
     "Set",
+    "BatchSet",
+    "Touch",
+    "Delete",
     "Invalidate",
+    "Watch",
+    "Exchange",
 ];
 
 /// The gate, as a layer around the gRPC services. Clones share its turns.
 #[derive(Clone, Debug)]
 pub struct Gate {
-    turns: Arc<Semaphore>,
-    most: usize,
+    turns: Turns,
     series: Series,
 }
 
@@ -68,9 +71,9 @@ struct Method {
 }
 
 impl Gate {
-    /// A gate with `most` turns, whose counts are registered under the names that
+    /// A gate with these turns, whose counts are registered under the names that
     /// gRPC dashboards know.
-    pub fn new(most: usize, registry: &mut Registry) -> Self {
+    pub fn new(turns: Turns, registry: &mut Registry) -> Self {
         let series = Series {
             handled: Family::default(),
             took: Family::new_with_constructor(|| {
@@ -81,11 +84,7 @@ impl Gate {
         registry.register("grpc_server_handled", help, series.handled.clone());
         let help = "Time from a call's arrival to its answer, in seconds";
         registry.register("grpc_server_handling_seconds", help, series.took.clone());
-        Self {
-            turns: Arc::new(Semaphore::new(most)),
-            most,
-            series,
-        }
+        Self { turns, series }
     }
 }
 
@@ -118,11 +117,13 @@ where
         let Some(method) = Method::of(request.uri().path()) else {
             return Box::pin(self.inner.call(request));
         };
-        let Ok(turn) = self.gate.turns.clone().try_acquire_owned() else {
-            let refusal: Status = Failure::overloaded(self.gate.most).into();
-            let refusal = refusal.into_http::<Body>();
-            self.gate.series.handled(&method, refusal.headers());
-            return Box::pin(ready(Ok(refusal)));
+        let turn = match self.gate.turns.take() {
+            Ok(turn) => turn,
+            Err(full) => {
+                let refusal = Status::from(full).into_http::<Body>();
+                self.gate.series.handled(&method, refusal.headers());
+                return Box::pin(ready(Ok(refusal)));
+            }
         };
         let series = self.gate.series.clone();
         let began = Instant::now();
@@ -147,6 +148,7 @@ impl Method {
         Some(Self {
             grpc_service: match service {
                 "v1.InvalidationService" => "cacheaside.v1.InvalidationService",
+                "v1.StreamService" => "cacheaside.v1.StreamService",
                 _ => "cacheaside.v1.CacheService",
             },
             grpc_method: known.unwrap_or("other"),

@@ -6,6 +6,7 @@ use crate::listen::UnixDoor;
 use crate::proto::DESCRIPTORS;
 use crate::proto::v1::cache_service_server::CacheServiceServer;
 use crate::proto::v1::invalidation_service_server::InvalidationServiceServer;
+use crate::proto::v1::stream_service_server::StreamServiceServer;
 use crate::service::Service;
 use cache_core::policy::VALUE_BYTES_MAX;
 use std::io;
@@ -67,6 +68,9 @@ impl Grpc {
         let cache = CacheServiceServer::new(service.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let stream = StreamServiceServer::new(service.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let invalidation =
             InvalidationServiceServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let health = HealthServer::new(HealthService::from_health_reporter(self.health));
@@ -81,6 +85,7 @@ impl Grpc {
             .layer(self.gate)
             .add_service(cache)
             .add_service(invalidation)
+            .add_service(stream)
             .add_service(health)
             .add_service(describe().build_v1().map_err(io::Error::other)?)
             // Tools older than version 1 of reflection ask for this one.

@@ -7,10 +7,11 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 /// The names that health checks ask for; the empty one is the whole agent.
-const NAMES: [&str; 3] = [
+const NAMES: [&str; 4] = [
     "",
     "cacheaside.v1.CacheService",
     "cacheaside.v1.InvalidationService",
+    "cacheaside.v1.StreamService",
 ];
 
 /// Whether the agent is ready. Clones share it.

@@ -1,9 +1,12 @@
 //! What the agent hears of its caches: series for Prometheus, and the lags of the
 //! last while for the built-in page.
 
+use crate::feed::Feed;
 use cache_core::Name;
 use cache_core::event::{CacheId, Event, Observer};
 use cache_core::metrics::Metrics;
+use cache_core::random::{Random, SystemRandom};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -16,6 +19,8 @@ const LAGS: usize = 4_096;
 pub struct Watcher {
     /// The series.
     pub metrics: Metrics,
+    /// What is told to those who watch.
+    pub feed: Arc<Feed>,
     lags: Lags,
 }
 
@@ -44,6 +49,7 @@ impl Watcher {
     pub fn new(metrics: Metrics) -> Self {
         Self {
             metrics,
+            feed: Arc::new(Feed::new(SystemRandom.next())),
             lags: Lags {
                 count: AtomicU64::new(0),
                 millis: Box::new([const { AtomicU32::new(0) }; LAGS]),
@@ -82,6 +88,9 @@ impl Observer for Watcher {
             let at = self.lags.count.fetch_add(1, Ordering::Relaxed) as usize % LAGS;
             let millis = u32::try_from(lag.as_millis()).unwrap_or(u32::MAX);
             self.lags.millis[at].store(millis, Ordering::Relaxed);
+        }
+        if let Event::Trust { held } = event {
+            self.feed.hears(*held);
         }
         self.metrics.observe(event);
     }

@@ -5,13 +5,12 @@ use crate::coherence::announce::Change;
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::fill::explain::Explanation;
-use crate::fill::offer::FillOutcome;
 use crate::fill::{Ask, Tiers};
 use crate::model::key::Key;
 use crate::model::session::Session;
 use crate::model::tag::Tag;
 use crate::model::template::KeyTemplate;
-use crate::policy::{Policy, UnleasedSet};
+use crate::policy::Policy;
 use crate::queue::Queue;
 use crate::source::{BulkWriter, Cause, Loaded, Loader, Wanted, Writer};
 use crate::strategy::batch::{self, Answers};
@@ -19,6 +18,8 @@ use crate::strategy::cache_aside::{Hit, Lookup, alone};
 use crate::strategy::memoize::{self, Args, Memoized};
 use crate::strategy::read_through::ReadThrough;
 use crate::strategy::session::InSession;
+use crate::strategy::touch::TouchOutcome;
+use crate::strategy::unleased::SetOutcome;
 use crate::strategy::write_behind::Behind;
 use crate::strategy::write_behind::handle::WriteBehind;
 use crate::strategy::write_through::WriteThrough;
@@ -35,18 +36,6 @@ use std::time::Duration;
 /// what it may still trust, and else it misses.
 pub struct Cache<V> {
     tiers: Arc<Tiers<V>>,
-}
-
-/// What became of a value set without a lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SetOutcome {
-    /// Stored; every older copy is invalid.
-    Stored,
-    /// Not stored: older than what is known.
-    Superseded,
-    /// Not stored, by the policy or because L2 is away; the key is invalidated, and
-    /// the next reader loads.
-    Invalidated,
 }
 
 impl<V: Send + Sync + 'static> Cache<V> {
@@ -295,27 +284,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
         ttl: Option<Duration>,
     ) -> Result<SetOutcome, Error> {
         let key = Key::new(key.as_ref())?;
-        let name = &self.tiers.policy.name;
-        let outcome = match self.tiers.policy.unleased_set {
-            UnleasedSet::Stores if self.tiers.switches.l2() => {
-                let attempt = self.tiers.attempt(key);
-                self.tiers.set(&attempt, loaded.into(), ttl).await?
-            }
-            UnleasedSet::Invalidates | UnleasedSet::Stores => FillOutcome::NotKept,
-        };
-        match outcome {
-            FillOutcome::Stored(as_of) => {
-                // The value stays, since it is not older than its own position;
-                // the copies in other processes go.
-                self.announce(Change::key(name, key, Some(as_of))).await?;
-                Ok(SetOutcome::Stored)
-            }
-            FillOutcome::Superseded => Ok(SetOutcome::Superseded),
-            FillOutcome::LeaseLost | FillOutcome::NotKept | FillOutcome::Unreachable => {
-                self.announce(Change::key(name, key, None)).await?;
-                Ok(SetOutcome::Invalidated)
-            }
-        }
+        let (outcome, _) = self.tiers.set_unleased(key, loaded.into(), ttl).await?;
+        Ok(outcome)
     }
 
     /// Stores many values, at most [`batch::BATCH_MAX`], as [`Cache::set`] does one; the outcomes
@@ -338,6 +308,18 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let each = keys.iter().zip(values);
         let each = each.map(|(key, value)| self.set(key, value, ttl));
         Ok(join_all(each.collect::<Vec<_>>()).await)
+    }
+
+    /// Has a value that is in L2 served for `ttl` from now on, shorter or longer than it
+    /// was to be; no value lives longer than 30 days after its load, nor one of unknown age
+    /// longer than such a one. L1s drop their copies.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for a key outside its limits,
+    /// [`crate::Kind::Overloaded`] when the bus is away and too many invalidations wait for
+    /// it; the value is touched then.
+    pub async fn touch(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Result<TouchOutcome, Error> {
+        self.tiers.touch(Key::new(key.as_ref())?, ttl).await
     }
 
     /// What a read of a key would be answered, by which tier, and why not by the others:

@@ -53,7 +53,7 @@ pub mod testkit;
 pub mod tier;
 pub mod wire;
 
-pub use cache::{Cache, SetOutcome};
+pub use cache::Cache;
 pub use connect::DomainSettings;
 pub use domain::{Domain, Role};
 pub use error::{Error, Kind};
@@ -74,6 +74,8 @@ pub use strategy::commit::Receipt;
 pub use strategy::memoize::Memoized;
 pub use strategy::read_through::ReadThrough;
 pub use strategy::session::InSession;
+pub use strategy::touch::TouchOutcome;
+pub use strategy::unleased::SetOutcome;
 pub use strategy::warm_up::{WarmUp, Warmed};
 pub use strategy::write_behind::Behind;
 pub use strategy::write_behind::handle::WriteBehind;

@@ -30,7 +30,7 @@ impl Random for SystemRandom {
 }
 
 /// All, of what a [`Sample`] draws from.
-pub(crate) const MILLION: u32 = 1_000_000;
+pub const MILLION: u32 = 1_000_000;
 
 /// The most drawn ones of one [`Sample`] that are being looked at.
 pub const TURNS: usize = 8;

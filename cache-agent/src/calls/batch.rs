@@ -17,7 +17,7 @@ pub const BATCH_MAX: usize = 1_000;
 pub const ANSWER_BYTES: usize = 3_584 * 1_024;
 /// How many keys of one batch are looked up at once: enough to fill a pipeline to
 /// L2, and one batch cannot take all of the agent.
-const WIDTH: usize = 64;
+pub(super) const WIDTH: usize = 64;
 
 impl Agent {
     /// Looks up many keys; each has its own result.
@@ -34,13 +34,7 @@ impl Agent {
         deadline: Deadline,
     ) -> Result<Vec<v1::GetResult>, Failure> {
         let size = requests.len();
-        if size > BATCH_MAX {
-            let message = format!("the batch has {size} keys; the limit is {BATCH_MAX}");
-            return Err(Failure::new(Reason::BatchTooLarge, message)
-                .at("requests")
-                .with("limit", BATCH_MAX)
-                .with("size", size));
-        }
+        check(size, BATCH_MAX)?;
         let (distinct, order) = distinct(requests);
         let spent = Arc::new(AtomicUsize::new(0));
         let looks = distinct.into_iter().map(|request| {
@@ -71,9 +65,17 @@ impl Agent {
     }
 }
 
+/// Checks the size of a batch.
+pub(super) fn check(size: usize, most: usize) -> Result<(), Failure> {
+    match size <= most {
+        true => Ok(()),
+        false => Err(Failure::too_many("requests", size, most).at("requests")),
+    }
+}
+
 /// The requests that differ, and for each of all which of them it is and whether
 /// it is the first of its kind.
-fn distinct(requests: Vec<v1::GetRequest>) -> (Vec<v1::GetRequest>, Vec<(usize, bool)>) {
+pub(super) fn distinct(requests: Vec<v1::GetRequest>) -> (Vec<v1::GetRequest>, Vec<(usize, bool)>) {
     let mut seen: HashMap<(String, bytes::Bytes), usize> = HashMap::new();
     let mut distinct: Vec<v1::GetRequest> = Vec::with_capacity(requests.len());
     let mut order = Vec::with_capacity(requests.len());
@@ -107,13 +109,20 @@ fn fit(answer: v1::GetResponse, spent: &AtomicUsize) -> Result<v1::GetResponse, 
 }
 
 /// The same answer a second time.
-fn again(mut answer: v1::GetResponse, spent: &AtomicUsize) -> Result<v1::GetResponse, Failure> {
-    if let Some(get_response::Result::Miss(miss)) = &mut answer.result
-        && miss.lease.is_some()
-    {
-        *miss = no_lease(std::time::Duration::ZERO);
+fn again(answer: v1::GetResponse, spent: &AtomicUsize) -> Result<v1::GetResponse, Failure> {
+    fit(without_lease(answer), spent)
+}
+
+/// The same answer for another place of its key: the lease stays with the first.
+pub(super) fn without_lease(mut answer: v1::GetResponse) -> v1::GetResponse {
+    match &mut answer.result {
+        Some(get_response::Result::Miss(miss)) if miss.lease.is_some() => {
+            *miss = no_lease(std::time::Duration::ZERO);
+        }
+        Some(get_response::Result::Hit(hit)) => hit.lease = None,
+        _ => {}
     }
-    fit(answer, spent)
+    answer
 }
 
 fn too_large() -> Failure {
@@ -124,7 +133,7 @@ fn too_large() -> Failure {
     Failure::new(Reason::ResponseTooLarge, message).with("limit", ANSWER_BYTES)
 }
 
-fn result(answer: Result<v1::GetResponse, Failure>) -> v1::GetResult {
+pub(super) fn result(answer: Result<v1::GetResponse, Failure>) -> v1::GetResult {
     v1::GetResult {
         result: Some(match answer {
             Ok(response) => get_result::Result::Response(response),

@@ -5,6 +5,7 @@ use crate::convert;
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Reason};
 use crate::proto::v1;
+use crate::sessions::Carried;
 use bytes::Bytes;
 use cache_core::{Cache, Error, Tag};
 use futures_util::StreamExt;
@@ -16,10 +17,9 @@ pub const TAGS_MAX: usize = 100;
 /// How many of one call are announced at once.
 const WIDTH: usize = 64;
 
-enum Target {
-    Key(Bytes),
-    Tag(Tag),
-    All,
+struct Targets {
+    keys: Vec<Bytes>,
+    tags: Vec<Tag>,
 }
 
 impl Agent {
@@ -33,58 +33,80 @@ impl Agent {
         &self,
         request: v1::InvalidateRequest,
         deadline: Deadline,
-    ) -> Result<bool, Failure> {
-        let cache = self.caches.find(&request.cache)?;
+    ) -> Result<v1::InvalidateResponse, Failure> {
+        let open = self.caches.find(&request.cache)?;
+        let mut session = Carried::of(request.session.as_deref())?;
         let targets = targets(request)?;
-        let cache = cache.ok_or_else(Failure::not_joined)?.clone();
-        self.finish(deadline, async move { Ok(announce(cache, targets).await?) })
-            .await
+        let cache = open.ok_or_else(Failure::not_joined)?.cache.clone();
+        self.finish(deadline, async move {
+            let tags = announce_tags(&cache, targets.tags).await;
+            let keys = match session.is_there() {
+                true => announce_noted(&cache, targets.keys, &mut session).await,
+                false => Ok(cache.invalidate_many(&targets.keys).await?),
+            };
+            Ok(v1::InvalidateResponse {
+                l2_acknowledged: tags? & keys?,
+                session: session.text(),
+            })
+        })
+        .await
     }
 }
 
-fn targets(request: v1::InvalidateRequest) -> Result<Vec<Target>, Failure> {
+fn targets(request: v1::InvalidateRequest) -> Result<Targets, Failure> {
     let size = request.keys.len();
     if size > KEYS_MAX {
-        let message = format!("there are {size} keys; the limit is {KEYS_MAX}");
-        return Err(Failure::new(Reason::BatchTooLarge, message)
-            .at("keys")
-            .with("limit", KEYS_MAX)
-            .with("size", size));
+        return Err(Failure::too_many("keys", size, KEYS_MAX).at("keys"));
     }
-    let tags = convert::tags(&request.tags, TAGS_MAX, "tags")?;
-    let mut targets = Vec::with_capacity(size + tags.len() + 1);
-    for key in request.keys {
-        convert::key(&key)?;
-        targets.push(Target::Key(key));
+    let mut tags = convert::tags(&request.tags, TAGS_MAX, "tags")?;
+    for key in &request.keys {
+        convert::key(key)?;
     }
-    targets.extend(tags.into_iter().map(Target::Tag));
-    targets.extend(request.whole_cache.then_some(Target::All));
-    if targets.is_empty() {
+    tags.extend(request.whole_cache.then(Tag::all));
+    if request.keys.is_empty() && tags.is_empty() {
         let message = "nothing is named: set `keys`, `tags` or `whole_cache`";
         return Err(Failure::new(Reason::FieldMissing, message).at("keys"));
     }
-    Ok(targets)
+    Ok(Targets {
+        keys: request.keys,
+        tags,
+    })
 }
 
 /// Announces all of them, also after one could not be.
-async fn announce(cache: Cache<Bytes>, targets: Vec<Target>) -> Result<bool, Error> {
-    let announcing = targets.into_iter().map(|target| {
-        let cache = cache.clone();
-        async move {
-            match target {
-                Target::Key(key) => cache.invalidate(&key).await,
-                Target::Tag(tag) => cache.invalidate_tag(tag).await,
-                Target::All => cache.clear().await,
-            }
-        }
-    });
+async fn announce_tags(cache: &Cache<Bytes>, tags: Vec<Tag>) -> Result<bool, Error> {
+    let announcing = tags.into_iter().map(|tag| cache.invalidate_tag(tag));
     let mut announced = futures_util::stream::iter(announcing).buffer_unordered(WIDTH);
     let mut all = Ok(true);
     while let Some(one) = announced.next().await {
-        all = match (all, one) {
-            (Ok(all), Ok(one)) => Ok(all && one),
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        };
+        all = both(all, one);
     }
     all
+}
+
+/// The same for keys, each noted in the session.
+async fn announce_noted(
+    cache: &Cache<Bytes>,
+    keys: Vec<Bytes>,
+    session: &mut Carried,
+) -> Result<bool, Failure> {
+    let announcing = keys.into_iter().map(|key| async move {
+        let mut noted = Carried::begun();
+        let announced = noted.invalidate(cache, &key).await;
+        (noted, announced)
+    });
+    let mut announced = futures_util::stream::iter(announcing).buffer_unordered(WIDTH);
+    let mut all = Ok(true);
+    while let Some((noted, one)) = announced.next().await {
+        session.merge(&noted)?;
+        all = both(all, one);
+    }
+    Ok(all?)
+}
+
+fn both(all: Result<bool, Error>, one: Result<bool, Error>) -> Result<bool, Error> {
+    match (all, one) {
+        (Ok(all), Ok(one)) => Ok(all && one),
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
 }

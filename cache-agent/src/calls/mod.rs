@@ -1,19 +1,29 @@
 //! What the calls of the API do, free of gRPC's own words.
 
 pub mod batch;
+pub mod exchange;
 pub mod get;
 pub mod invalidate;
+pub mod set;
 pub mod store;
+pub mod stream_batch;
+pub mod watch;
 
 use crate::caches::Caches;
+use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Reason};
+use crate::hot::HotKeys;
 use crate::leases::{LEASES_MAX, Leases};
+use crate::observe::Watcher;
+use crate::turns::Turns;
 use bytes::Bytes;
-use cache_core::FillTicket;
 use cache_core::clock::Clock;
+use cache_core::{Error, FillTicket};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How often leases that ran out are given back.
@@ -26,22 +36,42 @@ pub struct Agent {
     pub caches: Arc<Caches>,
     /// What callers hold between a miss and its fill.
     pub leases: Arc<Leases<Box<FillTicket<Bytes>>>>,
+    /// What is heard of the caches.
+    pub watcher: Arc<Watcher>,
+    /// The keys that are asked for most.
+    pub hot: Arc<HotKeys>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// The deadline of a call that names none.
-    pub deadline: Duration,
+    /// The limits of the API.
+    pub limits: Limits,
+    /// The turns of calls.
+    pub turns: Turns,
+    /// The turns of streams.
+    pub streams: Turns,
+    /// Cancelled when streams are to end.
+    pub closing: CancellationToken,
     /// Work that goes on when its caller goes away.
     pub tasks: TaskTracker,
 }
 
 impl Agent {
-    /// An agent over `caches`, whose calls have `deadline` unless they say otherwise.
-    pub fn new(caches: Arc<Caches>, clock: Arc<dyn Clock>, deadline: Duration) -> Self {
+    /// An agent over `caches`.
+    pub fn new(
+        caches: Arc<Caches>,
+        watcher: Arc<Watcher>,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+    ) -> Self {
         Self {
             caches,
             leases: Arc::new(Leases::new(clock.clone(), LEASES_MAX)),
+            watcher,
+            hot: Arc::new(HotKeys::new(clock.clone())),
             clock,
-            deadline,
+            limits,
+            turns: Turns::new(limits.requests_max),
+            streams: Turns::new(limits.streams_max),
+            closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }
     }
@@ -69,6 +99,28 @@ impl Agent {
             Ok(Ok(done)) => done,
             Ok(Err(_)) => Err(broken()),
             Err(_) => Err(Failure::deadline()),
+        }
+    }
+
+    /// Looks for something within the deadline; `None` when it was not enough.
+    ///
+    /// What cannot be answered at once runs on a task of its own, to its end: a
+    /// lease that L2 grants after the caller went away comes back here and is
+    /// given back, where a dropped future would leave it to run out.
+    async fn look<T: Send + 'static>(
+        &self,
+        deadline: Deadline,
+        looking: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<Option<T>, Failure> {
+        let mut looking = Box::pin(looking);
+        if let Poll::Ready(found) = futures_util::poll!(&mut looking) {
+            return Ok(Some(found?));
+        }
+        let task = self.tasks.spawn(looking);
+        match tokio::time::timeout_at(deadline.answer_by(), task).await {
+            Ok(Ok(found)) => Ok(Some(found?)),
+            Ok(Err(_)) => Err(broken()),
+            Err(_) => Ok(None),
         }
     }
 }

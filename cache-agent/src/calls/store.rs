@@ -1,10 +1,11 @@
-//! Fill, ReleaseLease and Set: how values come in.
+//! Fill and ReleaseLease: how loaded values come in.
 
 use crate::calls::Agent;
 use crate::convert::{self, Keeping};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Reason};
 use crate::proto::v1::{self, fill_request::Loaded};
+use crate::sessions::Carried;
 use bytes::Bytes;
 use cache_core::{FillOutcome, FillTicket};
 
@@ -21,25 +22,42 @@ impl Agent {
     ) -> Result<v1::FillResponse, Failure> {
         convert::key(&request.key)?;
         let keeping = Keeping::of(request.options)?;
+        let mut session = Carried::of(request.session.as_deref())?;
         let value = match request.loaded {
             Some(Loaded::Value(value)) => Some(value),
             Some(Loaded::NotFound(_)) => None,
             None => return Err(nothing_loaded()),
         };
-        let Some(cache) = self.caches.find(&request.cache)? else {
-            return Ok(convert::filled(FillOutcome::LeaseLost));
+        let lost = |session: &Carried| v1::FillResponse {
+            session: session.text(),
+            ..convert::filled(FillOutcome::LeaseLost)
+        };
+        let Some(open) = self.caches.find(&request.cache)? else {
+            return Ok(lost(&session));
         };
         if let Some(value) = &value {
-            convert::value(value, cache.policy().value_bytes_max)?;
+            convert::value(value, open.cache.policy().value_bytes_max)?;
         }
+        session.ask(&open.cache, &request.key)?;
         let Some(ticket) = self.ticket(&request.cache, &request.key, &request.lease_token)? else {
-            return Ok(convert::filled(FillOutcome::LeaseLost));
+            return Ok(lost(&session));
         };
-        let ttl = keeping.ttl;
+        let (ttl, read_from) = (keeping.ttl, ticket.as_of());
         let loaded = keeping.loaded(value);
         let filling = async move { Ok(ticket.fill(loaded, ttl).await?) };
-        let (_, outcome) = self.finish(deadline, filling).await?;
-        Ok(convert::filled(outcome))
+        let (hit, outcome) = self.finish(deadline, filling).await?;
+        // Whatever became of it, the caller has seen what the source had.
+        let seen = match outcome {
+            FillOutcome::Stored(as_of) => Some(as_of),
+            _ => hit.map(|hit| hit.as_of()).or(read_from),
+        };
+        if let Some(as_of) = seen {
+            session.saw(&open.cache, &request.key, as_of)?;
+        }
+        Ok(v1::FillResponse {
+            session: session.text(),
+            ..convert::filled(outcome)
+        })
     }
 
     /// Gives a lease back.
@@ -52,40 +70,18 @@ impl Agent {
         Ok(())
     }
 
-    /// Offers a value without a lease.
-    ///
-    /// # Errors
-    /// Anything outside its limits, and [`Reason::L2Unavailable`] while Redis or
-    /// NATS have not been reached.
-    pub async fn set(
-        &self,
-        request: v1::SetRequest,
-        deadline: Deadline,
-    ) -> Result<v1::SetResponse, Failure> {
-        convert::key(&request.key)?;
-        let keeping = Keeping::of(request.options)?;
-        let cache = self
-            .caches
-            .find(&request.cache)?
-            .ok_or_else(Failure::not_joined)?;
-        convert::value(&request.value, cache.policy().value_bytes_max)?;
-        let (cache, ttl) = (cache.clone(), keeping.ttl);
-        let loaded = keeping.loaded(Some(request.value));
-        let setting = async move { Ok(cache.set(&request.key, loaded, ttl).await?) };
-        Ok(convert::set(self.finish(deadline, setting).await?))
-    }
-
     fn ticket(
         &self,
         cache: &str,
         key: &[u8],
         token: &Bytes,
     ) -> Result<Option<Box<FillTicket<Bytes>>>, Failure> {
-        let Some(cache) = self.caches.find(cache)? else {
+        let Some(open) = self.caches.find(cache)? else {
             return Ok(None);
         };
+        let name = &open.cache.policy().name;
         let token = token.as_ref().try_into().map(u64::from_be_bytes).ok();
-        Ok(token.and_then(|token| self.leases.take(token, &cache.policy().name, key)))
+        Ok(token.and_then(|token| self.leases.take(token, name, key)))
     }
 }
 

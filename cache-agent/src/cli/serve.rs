@@ -1,6 +1,7 @@
 //! `cache-agent serve` and `cache-agent check`.
 
 use crate::app::App;
+use crate::caches::Caches;
 use crate::cli::exit::{self, fail};
 use crate::config::{self, Config, Listen, Start};
 use crate::listen::{self, Doors, ListenError, UnixDoor};
@@ -43,8 +44,8 @@ pub async fn run(file: &Path) -> Exit {
         Ok(doors) => doors,
         Err(error) => return fail(&error),
     };
-    let app = App::new(
-        config.caches,
+    let app = App::over(
+        Caches::with(config.caches, config.strategies),
         config.listen.limits,
         Arc::new(SystemClock::new()),
     )

@@ -1,7 +1,7 @@
 //! The negative control of the demo: a checker that never found anything proves
 //! nothing.
 
-use cache_agent::caches::Caches;
+use cache_agent::caches::{Caches, Queues};
 use cache_agent::demo::CACHE;
 use cache_agent::demo::members::Embedded;
 use cache_agent::demo::traffic::{Stage, Traffic};
@@ -24,9 +24,13 @@ async fn the_checker_counts_stale_reads_when_the_changes_go_elsewhere() {
     let caches = || Arc::new(Caches::new([Policy::new(CACHE).expect("a name")]));
     let (agent, other, other_caches) = (caches(), watcher(), caches());
     let domain = readers.member(watcher()).await.expect("it joins");
-    agent.open(&domain).expect("it opens");
+    agent
+        .open(&domain, &watcher().feed, &Queues::new())
+        .expect("it opens");
     let second = readers.member(other.clone()).await.expect("it joins");
-    other_caches.open(&second).expect("it opens");
+    other_caches
+        .open(&second, &other.feed, &Queues::new())
+        .expect("it opens");
     let traffic = Traffic::start(Stage {
         agent: agent.open_ones().next().cloned().expect("a cache"),
         domain: domain.clone(),

@@ -27,12 +27,13 @@ async fn health(client: &Client, service: &str) -> ServingStatus {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn health_names_the_agent_and_both_services() {
+async fn health_names_the_agent_and_its_services() {
     let world = World::embedded().await;
     for name in [
         "",
         "cacheaside.v1.CacheService",
         "cacheaside.v1.InvalidationService",
+        "cacheaside.v1.StreamService",
     ] {
         assert_eq!(
             health(&world.unix, name).await,
@@ -109,8 +110,8 @@ async fn the_admin_listener_shows_what_the_api_did() {
     assert!(code == 200 && page.starts_with("<!doctype html>"), "{page}");
     let (_, stats) = http(world.admin, "/stats.json").await;
     let stats: serde_json::Value = serde_json::from_str(&stats).expect("JSON");
-    assert_eq!(stats["agent"]["caches"][1]["name"], "users");
-    assert_eq!(stats["agent"]["caches"][1]["l1"], 1);
+    assert_eq!(stats["agent"]["caches"][2]["name"], "users");
+    assert_eq!(stats["agent"]["caches"][2]["l1"], 1);
     assert_eq!(stats["not_ready"], serde_json::Value::Null);
 }
 

@@ -1,14 +1,23 @@
 //! The sidecar as its callers see it: over gRPC, on both doors, on the embedded
 //! domain and on real servers, and as a process.
 
+mod admin;
+mod application;
+mod asks;
+mod contract;
 mod control;
+mod exchange;
 mod life;
+mod loading;
 mod process;
 mod reads;
 mod refusals;
+mod sets;
 mod settings;
+mod watching;
 mod world;
 mod writes;
+mod writing;
 
 /// Runs one case on each ground, as two tests.
 macro_rules! on_each_ground {

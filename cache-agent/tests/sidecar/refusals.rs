@@ -136,11 +136,11 @@ async fn an_unknown_cache_is_answered_with_the_known_ones() {
         .expect_err("unknown");
     assert_eq!(
         status.message(),
-        "no cache `usres` is configured; there are: notes, users (did you mean `users`?)"
+        "no cache `usres` is configured; there are: brief, notes, users (did you mean `users`?)"
     );
     let details = status.get_error_details();
     let info = details.error_info().expect("an ErrorInfo");
-    assert_eq!(info.metadata["configured"], "notes, users");
+    assert_eq!(info.metadata["configured"], "brief, notes, users");
     assert_eq!(
         refusal::<()>(Err(status)),
         (Code::FailedPrecondition, "CACHE_UNKNOWN".to_owned())

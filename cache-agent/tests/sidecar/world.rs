@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use cache_agent::app::App;
+use cache_agent::caches::Caches;
 use cache_agent::config::{Drain, Limits};
 use cache_agent::listen::{self, Doors, UnixDoor};
 use cache_agent::proto::v1::cache_service_client::CacheServiceClient;
 use cache_agent::proto::v1::invalidation_service_client::InvalidationServiceClient;
+use cache_agent::proto::v1::stream_service_client::StreamServiceClient;
 use cache_agent::proto::v1::{self, get_response};
 use cache_core::clock::SystemClock;
 use cache_core::coherence::listen::Proof;
@@ -45,7 +47,8 @@ pub(crate) struct World {
 pub(crate) struct Client {
     pub(crate) channel: Channel,
     pub(crate) cache: CacheServiceClient<Channel>,
-    invalidation: InvalidationServiceClient<Channel>,
+    pub(crate) invalidation: InvalidationServiceClient<Channel>,
+    pub(crate) stream: StreamServiceClient<Channel>,
 }
 
 /// What a Get was answered.
@@ -59,14 +62,25 @@ pub(crate) enum Got {
 
 impl World {
     pub(crate) async fn embedded() -> Self {
-        Self::start(DomainSettings::embedded(), None, quick(), Limits::default()).await
+        Self::embedded_with(quick(), Limits::default()).await
     }
 
     pub(crate) async fn embedded_with(drain: Drain, limits: Limits) -> Self {
-        Self::start(DomainSettings::embedded(), None, drain, limits).await
+        let caches = Caches::new(policies());
+        Self::start(DomainSettings::embedded(), None, drain, limits, caches).await
+    }
+
+    /// With caches that load and write by themselves.
+    pub(crate) async fn over(caches: Caches) -> Self {
+        let limits = Limits::default();
+        Self::start(DomainSettings::embedded(), None, quick(), limits, caches).await
     }
 
     pub(crate) async fn real() -> Self {
+        Self::real_over(Caches::new(policies())).await
+    }
+
+    pub(crate) async fn real_over(caches: Caches) -> Self {
         let servers = tokio::join!(RedisServer::start(), NatsServer::start());
         let (redis, nats) = (servers.0.expect("a Redis"), servers.1.expect("a NATS"));
         let settings = DomainSettings {
@@ -81,7 +95,8 @@ impl World {
             proof: Proof::Echo,
             ..DomainSettings::embedded()
         };
-        Self::start(settings, Some((redis, nats)), quick(), Limits::default()).await
+        let limits = Limits::default();
+        Self::start(settings, Some((redis, nats)), quick(), limits, caches).await
     }
 
     async fn start(
@@ -89,6 +104,7 @@ impl World {
         servers: Option<(RedisServer, NatsServer)>,
         drain: Drain,
         limits: Limits,
+        caches: Caches,
     ) -> Self {
         let folder = TempDir::new().expect("a folder for the socket");
         let socket = folder.path().join("agent.sock");
@@ -104,7 +120,7 @@ impl World {
             .map(|door| door.local_addr().expect("its address"));
         let tcp = tcp.expect("the door just opened");
         let admin = doors.admin.local_addr().expect("its address");
-        let app = App::new(policies(), limits, Arc::new(SystemClock::new())).await;
+        let app = App::over(caches, limits, Arc::new(SystemClock::new())).await;
         app.join(&settings).await.expect("the domain is joined");
         let stop = CancellationToken::new();
         let serving = tokio::spawn(app.clone().serve(doors, drain, stop.clone()));
@@ -130,7 +146,11 @@ fn policies() -> Vec<Policy> {
     let mut notes = users.clone();
     notes.name = cache_core::Name::new("notes").expect("a name");
     notes.unleased_set = UnleasedSet::Stores;
-    vec![users, notes]
+    let mut brief = users.clone();
+    brief.name = cache_core::Name::new("brief").expect("a name");
+    brief.lifetime.ttl = Duration::from_millis(30);
+    brief.lifetime.jitter = 0.0;
+    vec![users, notes, brief]
 }
 
 pub(crate) fn quick() -> Drain {
@@ -150,6 +170,7 @@ impl Client {
                 .max_decoding_message_size(most)
                 .max_encoding_message_size(most),
             invalidation: InvalidationServiceClient::new(channel.clone()),
+            stream: StreamServiceClient::new(channel.clone()),
             channel,
         }
     }
@@ -169,6 +190,12 @@ impl Client {
             Got::Lease(token) => token,
             other => panic!("no lease but {other:?}"),
         }
+    }
+
+    /// A key with a value.
+    pub(crate) async fn store(&self, key: &str, value: &str) {
+        let token = self.lease(key).await;
+        assert_eq!(self.fill(key, &token, value).await, v1::FillOutcome::Stored);
     }
 
     pub(crate) async fn fill(&self, key: &str, token: &Bytes, value: &str) -> v1::FillOutcome {
@@ -218,6 +245,14 @@ pub(crate) fn get(key: &str) -> v1::GetRequest {
     }
 }
 
+/// The same request of another cache.
+pub(crate) fn get_of(cache: &str, key: &str) -> v1::GetRequest {
+    v1::GetRequest {
+        cache: cache.to_owned(),
+        ..get(key)
+    }
+}
+
 pub(crate) fn fill(key: &str, token: &Bytes, value: &str) -> v1::FillRequest {
     v1::FillRequest {
         cache: "users".to_owned(),
@@ -226,7 +261,7 @@ pub(crate) fn fill(key: &str, token: &Bytes, value: &str) -> v1::FillRequest {
         loaded: Some(v1::fill_request::Loaded::Value(Bytes::copy_from_slice(
             value.as_bytes(),
         ))),
-        options: None,
+        ..Default::default()
     }
 }
 

@@ -72,7 +72,7 @@ async fn a_set_without_a_lease_is_worth_what_the_policy_says(world: World) {
             cache: cache.to_owned(),
             key: Bytes::from("k"),
             value: Bytes::from("v"),
-            options: None,
+            ..Default::default()
         };
         let answer = world
             .unix

@@ -15,8 +15,19 @@ use crate::shim::RwLock;
 use crate::tier::l1::Drops;
 use crate::wire::invalidation::{Invalidation, Target};
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
+
+/// Hears what was applied, for copies outside this process. Called where messages are
+/// heard: it must not block.
+pub trait Tap: Send + Sync + fmt::Debug {
+    /// No L1 of this process serves any more what this hit.
+    fn applied(&self, one: &Invalidation);
+
+    /// Messages may have been lost; all of L1 was dropped.
+    fn gap(&self, reason: &str);
+}
 
 /// Applies invalidations to everything this process holds.
 #[derive(Debug)]
@@ -29,6 +40,7 @@ pub struct Applier {
     observer: Arc<dyn Observer>,
     /// By name; two handles of one name each have an L1.
     caches: RwLock<HashMap<Name, Vec<Weak<dyn Drops>>>>,
+    tap: OnceLock<Arc<dyn Tap>>,
 }
 
 impl Applier {
@@ -49,6 +61,7 @@ impl Applier {
             clock,
             observer,
             caches: RwLock::default(),
+            tap: OnceLock::new(),
         }
     }
 
@@ -60,6 +73,11 @@ impl Applier {
         let all = caches.entry(cache).or_default();
         all.retain(|other| other.strong_count() > 0);
         all.push(l1);
+    }
+
+    /// Has everything told to `tap` as well, from here on; the first one counts.
+    pub fn tell(&self, tap: Arc<dyn Tap>) {
+        self.tap.get_or_init(|| tap);
     }
 
     /// Applies one invalidation. On return no L1 of this process serves what it hit.
@@ -82,6 +100,10 @@ impl Applier {
             .changed_ms
             .map(|changed| Duration::from_millis(self.clock.wall_ms().saturating_sub(changed)));
         self.observer.observe(&Event::Applied { kind, lag });
+        // Last: whoever drops a copy now and asks again must not get the old value here.
+        if let Some(tap) = self.tap.get() {
+            tap.applied(one);
+        }
     }
 
     /// Looks into every L1 of a target's cache, and hands over how far back each would
@@ -107,6 +129,9 @@ impl Applier {
             l1.drop_all();
         });
         self.observer.observe(&Event::Gap { reason });
+        if let Some(tap) = self.tap.get() {
+            tap.gap(reason);
+        }
     }
 
     fn apply_key(&self, cache: &Name, key: &[u8], one: &Invalidation) {

@@ -54,7 +54,7 @@ pub(crate) struct Weighed {
     /// What it counts in L1, in bytes.
     encoded: usize,
     /// Whether its lifetime has ended.
-    is_expired: bool,
+    pub(crate) is_expired: bool,
     /// When it was looked at.
     wall_ms: u64,
 }

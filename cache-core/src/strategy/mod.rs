@@ -6,6 +6,8 @@ pub mod commit;
 pub mod memoize;
 pub mod read_through;
 pub mod session;
+pub mod touch;
+pub mod unleased;
 pub mod warm_up;
 pub mod write_behind;
 pub mod write_through;

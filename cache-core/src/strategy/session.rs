@@ -3,7 +3,7 @@
 
 use super::cache_aside::{Hit, Lookup, alone};
 use super::commit::Receipt;
-use crate::coherence::announce::Change;
+use super::unleased::SetOutcome;
 use crate::error::Error;
 use crate::fill::{Ask, Tiers};
 use crate::model::key::Key;
@@ -12,6 +12,7 @@ use crate::model::session::Session;
 use crate::source::{Cause, Loaded, Wanted};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A cache in the hands of one client: what it reads is no older than what its [`Session`]
 /// has seen and written, and is noted there.
@@ -101,13 +102,27 @@ impl<'a, V: Send + Sync + 'static> InSession<'a, V> {
     /// invalidated then all the same.
     pub async fn invalidate(&mut self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
         let key = Key::new(key.as_ref())?;
-        let change = Change::key(&self.tiers.policy.name, key, None);
-        let domain = self.tiers.domain.clone();
-        let announcing = async move { domain.announce_whole(&[change]).await };
-        let announced = self.tiers.domain.see_through(announcing).await;
-        let position = announced.as_ref().ok().and_then(|all| all.first().copied());
-        self.changed(key, position.flatten())?;
-        announced.map(|all| all.iter().all(Option::is_some))
+        let announced = self.tiers.announce_key(key, None).await;
+        self.changed(key, announced.as_ref().ok().copied().flatten())?;
+        announced.map(|position| position.is_some())
+    }
+
+    /// Stores a value as [`crate::Cache::set`] does, and notes the key as written: at a
+    /// position that nobody knows if the value was stored, see [`InSession::wrote`].
+    ///
+    /// # Errors
+    /// As [`crate::Cache::set`], and for a session of another domain; the value is set then
+    /// all the same.
+    pub async fn set(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        loaded: impl Into<Loaded<V>>,
+        ttl: Option<Duration>,
+    ) -> Result<SetOutcome, Error> {
+        let key = Key::new(key.as_ref())?;
+        let (outcome, position) = self.tiers.set_unleased(key, loaded.into(), ttl).await?;
+        self.changed(key, position)?;
+        Ok(outcome)
     }
 
     fn ask_of(&self, key: Key<'_>) -> Result<Ask, Error> {

@@ -3,7 +3,9 @@
 
 use crate::model::key::{Address, Key, KeySpace, Name};
 use crate::model::position::Position;
-use crate::tier::{Beat, Invalidate, Known, Leased, Offer, Remote, Seen, Token, Write};
+use crate::tier::{
+    Beat, Invalidate, Known, Leased, Offer, Record, Remote, Seen, Token, Touch, Write,
+};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -24,6 +26,8 @@ pub enum Step {
     Lease(Address, Token, Seen),
     /// [`Remote::fill`].
     Fill(Address, Offer),
+    /// [`Remote::touch`] of what is there, as of this or its own as-of.
+    Touch(Address, Option<Position>, Bytes),
     /// [`Remote::release`].
     Release(Address, Token),
     /// [`Remote::quarantine`].
@@ -67,7 +71,7 @@ fn address(key: &[u8]) -> Address {
 fn step(rng: &mut StdRng) -> Step {
     let address = address(KEYS[rng.random_range(0..KEYS.len())]);
     let token = Token(rng.random_range(1..=3));
-    match rng.random_range(0..13) {
+    match rng.random_range(0..14) {
         0 | 1 => Step::Read(address),
         2 | 3 => Step::Lease(address, token, seen(rng)),
         4..=6 => {
@@ -87,7 +91,11 @@ fn step(rng: &mut StdRng) -> Step {
             keep: LONG,
         }),
         9 => Step::Quarantine(address, token),
-        10 | 11 => Step::Write(
+        10 => {
+            let body = Bytes::copy_from_slice(&[rng.random::<u8>(); 3]);
+            Step::Touch(address, maybe_position(rng, 0.3), body)
+        }
+        11 | 12 => Step::Write(
             address,
             Write {
                 token,
@@ -154,6 +162,7 @@ pub async fn run(remote: &dyn Remote, step: &Step) -> String {
             }
         }
         Step::Fill(address, offer) => format!("{:?}", remote.fill(&address, offer).await),
+        Step::Touch(address, as_of, body) => touch(remote, &address, as_of, body).await,
         Step::Release(address, token) => format!("{:?}", remote.release(&address, token).await),
         Step::Quarantine(address, token) => {
             format!("{:?}", remote.quarantine(&address, token, LONG).await)
@@ -162,4 +171,24 @@ pub async fn run(remote: &dyn Remote, step: &Step) -> String {
         Step::Apply(one) => format!("{:?}", remote.apply(vec![one]).await),
         Step::Beat(one) => format!("{:?}", remote.beat(vec![one]).await),
     }
+}
+
+async fn touch(
+    remote: &dyn Remote,
+    address: &Address,
+    as_of: Option<Position>,
+    body: Bytes,
+) -> String {
+    let record = remote.read(address).await.map(|reading| reading.record);
+    let (at, was) = match record {
+        Ok(Some(Record::Value { as_of, body })) => (as_of, body),
+        Ok(_) | Err(_) => (Position::ZERO, Bytes::from_static(b"none")),
+    };
+    let touch = Touch {
+        as_of: as_of.unwrap_or(at),
+        was,
+        body,
+        ttl: LONG,
+    };
+    format!("{:?}", remote.touch(address, touch).await)
 }

@@ -5,7 +5,7 @@ use crate::model::key::Address;
 use crate::tier::memory::{Image, MemoryRemote};
 use crate::tier::{
     Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Remote, RemoteError, Seen,
-    Token, Write, Written,
+    Token, Touch, Write, Written,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -106,6 +106,11 @@ impl Remote for TroubledRemote {
     async fn fill(&self, address: &Address, offer: Offer) -> Result<Filled, RemoteError> {
         self.take_time().await;
         self.inner.fill(address, offer).await
+    }
+
+    async fn touch(&self, address: &Address, touch: Touch) -> Result<bool, RemoteError> {
+        self.take_time().await;
+        self.inner.touch(address, touch).await
     }
 
     async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError> {

@@ -5,7 +5,8 @@
 //! same decisions a second time, and a differential test holds the two together.
 
 use super::{
-    Applied, Beat, Beaten, Filled, Known, Leased, Offer, Seen, Token, Watermark, Write, Written,
+    Applied, Beat, Beaten, Filled, Known, Leased, Offer, Seen, Token, Touch, Watermark, Write,
+    Written,
 };
 use crate::model::position::Position;
 use bytes::Bytes;
@@ -183,6 +184,27 @@ fn value(as_of: Position, body: &Bytes) -> Stored {
         as_of,
         body: body.clone(),
         lease: None,
+    }
+}
+
+/// Puts another envelope around a value; whether it was there, and under no lease.
+pub fn touch(
+    record: Option<&Stored>,
+    watermark: Option<&Watermark>,
+    touch: &Touch,
+) -> (bool, Then) {
+    match (record, watermark) {
+        (
+            Some(Stored::Value {
+                as_of,
+                body,
+                lease: None,
+            }),
+            Some(wm),
+        ) if *as_of == touch.as_of && *body == touch.was && *as_of >= wm.floor => {
+            (true, Then::Put(value(*as_of, &touch.body)))
+        }
+        _ => (false, Then::Keep),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::decide::{self, Stored, Then};
 use super::{
     Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Record, Remote, RemoteError,
-    Seen, Token, Watermark, Write, Written,
+    Seen, Token, Touch, Watermark, Write, Written,
 };
 use crate::clock::{Clock, Tick};
 use crate::model::key::{Address, BUCKETS, Bucket};
@@ -204,6 +204,15 @@ impl Remote for MemoryRemote {
             _ => super::MARK_KEEP,
         };
         shelf.put(address, then, now.after(keep), now);
+        Ok(answer)
+    }
+
+    async fn touch(&self, address: &Address, touch: Touch) -> Result<bool, RemoteError> {
+        let now = self.clock.now();
+        let mut shelf = self.shelf(address.bucket);
+        let stored = shelf.stored(address, now);
+        let (answer, then) = decide::touch(stored, shelf.watermark.as_ref(), &touch);
+        shelf.put(address, then, now.after(touch.ttl), now);
         Ok(answer)
     }
 

@@ -220,6 +220,19 @@ pub struct Invalidate {
     pub keep: Duration,
 }
 
+/// Another envelope for a value that is there.
+#[derive(Clone, Debug)]
+pub struct Touch {
+    /// The value's as-of, which stays.
+    pub as_of: Position,
+    /// The envelope that it has.
+    pub was: Bytes,
+    /// The envelope that it gets.
+    pub body: Bytes,
+    /// How long L2 keeps it.
+    pub ttl: Duration,
+}
+
 /// A value that its writer has just committed.
 #[derive(Clone, Debug)]
 pub struct Write {
@@ -320,6 +333,10 @@ pub trait Remote: Send + Sync + fmt::Debug + 'static {
 
     /// Offers a value.
     async fn fill(&self, address: &Address, offer: Offer) -> Result<Filled, RemoteError>;
+
+    /// Puts another envelope around a value. False if it is not there any more, or under
+    /// a lease: then everything stays as it is.
+    async fn touch(&self, address: &Address, touch: Touch) -> Result<bool, RemoteError>;
 
     /// Gives a lease back without a value; the floor stays.
     async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError>;

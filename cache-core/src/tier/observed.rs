@@ -2,7 +2,7 @@
 
 use super::{
     Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Remote, RemoteError, Seen,
-    Token, Write, Written,
+    Token, Touch, Write, Written,
 };
 use crate::clock::Clock;
 use crate::event::{Event, Observer};
@@ -70,6 +70,10 @@ impl Remote for Observed {
 
     async fn fill(&self, address: &Address, offer: Offer) -> Result<Filled, RemoteError> {
         self.one("fill", self.remote.fill(address, offer)).await
+    }
+
+    async fn touch(&self, address: &Address, touch: Touch) -> Result<bool, RemoteError> {
+        self.one("touch", self.remote.touch(address, touch)).await
     }
 
     async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError> {

@@ -9,7 +9,7 @@ use cache_core::model::key::{Address, Bucket};
 use cache_core::tier::memory::MemoryRemote;
 use cache_core::tier::{
     Applied, Beat, Beaten, Filled, Invalidate, Known, Leased, Offer, Reading, Remote, RemoteError,
-    Seen, Token, Write, Written,
+    Seen, Token, Touch, Write, Written,
 };
 use futures_util::FutureExt;
 use std::fmt;
@@ -74,6 +74,11 @@ impl Remote for Steps {
     async fn fill(&self, address: &Address, offer: Offer) -> Result<Filled, RemoteError> {
         drop(self.turn());
         self.inner.fill(address, offer).await
+    }
+
+    async fn touch(&self, address: &Address, touch: Touch) -> Result<bool, RemoteError> {
+        drop(self.turn());
+        self.inner.touch(address, touch).await
     }
 
     async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError> {

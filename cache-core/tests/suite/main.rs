@@ -28,6 +28,7 @@ mod session;
 mod shadow;
 mod stale;
 mod switches;
+mod touch;
 mod warm_up;
 mod write_behind;
 mod write_through;

@@ -15,7 +15,7 @@ use cache_core::model::position::Position;
 use cache_core::tier::memory::{Image, MemoryRemote};
 use cache_core::tier::{
     Applied, Beat, Beaten, Filled, Invalidate, Known, Leased, Offer, Reading, Record, Remote,
-    RemoteError, Seen, Token, Write, Written,
+    RemoteError, Seen, Token, Touch, Write, Written,
 };
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -348,6 +348,11 @@ impl Remote for Line {
                 .say(|| format!("L2 answers {answer:?} to a fill of {}", show(address)));
             answer
         };
+        self.one(address, effect).await?
+    }
+
+    async fn touch(&self, address: &Address, touch: Touch) -> Result<bool, RemoteError> {
+        let effect = move |l2: &L2, address: &Address| at_once(l2.inner.touch(address, touch));
         self.one(address, effect).await?
     }
 

@@ -18,7 +18,7 @@ use cache_core::testkit::clock::HandClock;
 use cache_core::tier::memory::MemoryRemote;
 use cache_core::tier::{
     Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Record, Remote, RemoteError,
-    Seen, Token, Write, Written,
+    Seen, Token, Touch, Write, Written,
 };
 use invalidator::dead_letter::{DeadLetters, Letter, LetterLost};
 use invalidator::inspect::sampler::Sampler;
@@ -254,6 +254,10 @@ impl Remote for ShakyRemote {
 
     async fn fill(&self, address: &Address, offer: Offer) -> Result<Filled, RemoteError> {
         self.inner.fill(address, offer).await
+    }
+
+    async fn touch(&self, address: &Address, touch: Touch) -> Result<bool, RemoteError> {
+        self.inner.touch(address, touch).await
     }
 
     async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError> {

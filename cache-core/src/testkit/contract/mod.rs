@@ -6,4 +6,5 @@ mod expired;
 mod losses;
 pub mod queue;
 pub mod remote;
+mod touched;
 mod writes;

@@ -3,7 +3,7 @@
 use super::asking::{
     MINUTE, address, apply, at, begin, fill, granted, lease, offer, read, space, store, value,
 };
-use super::{expired, losses, writes};
+use super::{expired, losses, touched, writes};
 use crate::model::position::Position;
 use crate::model::tag::Tag;
 use crate::testkit::until::until;
@@ -34,6 +34,7 @@ pub async fn check<R: Remote>(mut empty: impl AsyncFnMut() -> R) {
     losses::check(&mut empty).await;
     writes::check(&mut empty).await;
     expired::check(&mut empty).await;
+    touched::check(&mut empty).await;
 }
 
 async fn nothing_is_stored_without_a_watermark(remote: &impl Remote) {

@@ -8,10 +8,12 @@ mod script;
 
 use self::directory::Directory;
 use self::router::Router;
-use self::script::{AGREE, APPLY, Answer, BEAT, Call, FILL, LEASE, QUARANTINE, RELEASE, WRITE};
+use self::script::{
+    AGREE, APPLY, Answer, BEAT, Call, FILL, LEASE, QUARANTINE, RELEASE, TOUCH, WRITE,
+};
 use super::{
     Applied, Beat, Beaten, Filled, Invalidate, Known, Leased, MARK_KEEP, Offer, Reading, Record,
-    Remote, RemoteError, Seen, Token, Watermark, Write, Written,
+    Remote, RemoteError, Seen, Token, Touch, Watermark, Write, Written,
 };
 use crate::error::{Error, Kind};
 use crate::model::key::{Address, Bucket, Name};
@@ -180,6 +182,22 @@ impl Remote for RedisRemote {
         let call = self.run(&FILL, address, args);
         let answer = self.router.call(address.bucket, &call).await?;
         parse_filled(answer).ok_or_else(|| unexpected("fill"))
+    }
+
+    async fn touch(&self, address: &Address, touch: Touch) -> Result<bool, RemoteError> {
+        let args = vec![
+            position(Some(touch.as_of)),
+            touch.was.to_vec(),
+            millis(touch.ttl.max(Duration::from_millis(1))),
+            touch.body.to_vec(),
+        ];
+        let call = self.run(&TOUCH, address, args);
+        let answer = Answer::new(self.router.call(address.bucket, &call).await?);
+        match answer.and_then(|answer| answer.letter()) {
+            Some(b'T') => Ok(true),
+            Some(b'C') => Ok(false),
+            _ => Err(unexpected("touch")),
+        }
     }
 
     async fn release(&self, address: &Address, token: Token) -> Result<(), RemoteError> {
@@ -388,7 +406,7 @@ fn parse_applied(value: Value) -> Option<Applied> {
         b'D' => Applied::Done {
             position: answer.position(1)?,
             floor: answer.position(2)?,
-            raised: maybe_position(&answer, 3)?,
+            raised: answer.maybe_position(3)?,
         },
         b'N' => Applied::NoWatermark,
         b'O' => Applied::OldEpoch,
@@ -402,24 +420,16 @@ fn parse_written(value: Value) -> Option<Written> {
     Some(match answer.letter()? {
         b'S' => Written::Stored {
             position: answer.position(1)?,
-            raised: maybe_position(&answer, 2)?,
+            raised: answer.maybe_position(2)?,
         },
         b'I' => Written::Invalidated {
             position: answer.position(1)?,
-            raised: maybe_position(&answer, 2)?,
+            raised: answer.maybe_position(2)?,
         },
         b'N' => Written::NoWatermark,
         b'X' => Written::TicksExhausted,
         _ => return None,
     })
-}
-
-/// The position at `at`, or the empty text that stands for none.
-fn maybe_position(answer: &Answer, at: usize) -> Option<Option<Position>> {
-    match answer.text(at)? {
-        b"" => Some(None),
-        _ => answer.position(at).map(Some),
-    }
 }
 
 fn parse_beaten(value: Value) -> Option<Beaten> {

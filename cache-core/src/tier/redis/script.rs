@@ -20,6 +20,7 @@ macro_rules! script {
 script!(LEASE, "lease.lua");
 script!(FILL, "fill.lua");
 script!(RELEASE, "release.lua");
+script!(TOUCH, "touch.lua");
 script!(QUARANTINE, "quarantine.lua");
 script!(WRITE, "write.lua");
 script!(APPLY, "apply.lua");
@@ -112,6 +113,17 @@ impl Answer {
     /// The position at `at`.
     pub(super) fn position(&self, at: usize) -> Option<crate::model::position::Position> {
         crate::model::position::Position::from_hex(self.text(at)?)
+    }
+
+    /// The position at `at`, or the empty text that stands for none.
+    pub(super) fn maybe_position(
+        &self,
+        at: usize,
+    ) -> Option<Option<crate::model::position::Position>> {
+        match self.text(at)? {
+            b"" => Some(None),
+            _ => self.position(at).map(Some),
+        }
     }
 
     /// The number at `at`.

@@ -1,0 +1,92 @@
+//! The application as the source of record: it implements `LoaderService`, and the agent
+//! calls it for the caches that read or write through it.
+
+pub mod load;
+pub mod write;
+
+use crate::convert::{self, Keeping};
+use crate::proto::v1;
+use crate::proto::v1::loader_service_client::LoaderServiceClient;
+use crate::strategies::SourceAt;
+use bytes::Bytes;
+use cache_core::source::Cause;
+use cache_core::{Error, Kind, Loaded};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+/// The largest message to and from the application, as on the agent's other side.
+const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How often a silent connection is asked whether it lives, and for how long.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// The application. Clones share its connection and its turns.
+#[derive(Clone, Debug)]
+pub struct Source {
+    client: LoaderServiceClient<Channel>,
+    calls: Arc<Semaphore>,
+    /// How many keys one call has at most.
+    pub batch_max: usize,
+}
+
+/// An error that the application, or the way to it, answered with.
+#[derive(Debug, thiserror::Error)]
+#[error("the application answered {:?}: {}", .0.code(), .0.message())]
+pub struct Answered(pub Status);
+
+impl Source {
+    /// The application at an address. It is connected to when it is first called, and
+    /// whenever it was away.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for what is no address.
+    pub fn new(at: &SourceAt) -> Result<Self, Error> {
+        let endpoint = Endpoint::from_shared(at.address.clone()).map_err(|cause| {
+            Error::new(Kind::Invalid, "reading the loader's address", &at.address).because(cause)
+        })?;
+        let channel = endpoint
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE)
+            .connect_lazy();
+        Ok(Self {
+            client: LoaderServiceClient::new(channel)
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(MESSAGE_BYTES_MAX),
+            calls: Arc::new(Semaphore::new(at.calls_max)),
+            batch_max: at.batch_max,
+        })
+    }
+
+    /// Waits for a turn, however it is used.
+    async fn turn(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        self.calls.clone().acquire_owned().await.ok()
+    }
+}
+
+/// A call that has so much time.
+fn within<T>(message: T, span: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(span);
+    request
+}
+
+/// What the application says of a value, as the tiers take it.
+fn kept(
+    value: Option<&Bytes>,
+    options: Option<v1::StoreOptions>,
+    most: usize,
+) -> Result<Loaded<Bytes>, Cause> {
+    let wrong = |failure: crate::failure::Failure| Cause::from(failure.message);
+    let keeping = Keeping::of(options).map_err(wrong)?;
+    if let Some(value) = value {
+        convert::value(value, most).map_err(wrong)?;
+    }
+    let ttl = keeping.ttl;
+    let loaded = keeping.loaded(value.cloned());
+    Ok(match ttl {
+        Some(ttl) => loaded.living(ttl),
+        None => loaded,
+    })
+}
