@@ -11,6 +11,8 @@ use crate::listen::Doors;
 use crate::observe::Watcher;
 use crate::page;
 use crate::proto::v1::admin_service_server::AdminServiceServer;
+use crate::resp::counts::Counts;
+use crate::resp::door;
 use crate::sizes::Sizes;
 use crate::stats::{Demo, Member, Stats, millis};
 use cache_core::clock::{Clock, Tick};
@@ -44,6 +46,7 @@ pub struct App {
     /// Whether it is ready.
     pub readiness: Readiness,
     gate: Gate,
+    resp: Counts,
     registry: Arc<Registry>,
     began: Tick,
     demo: Arc<OnceLock<Box<dyn Fn() -> Demo + Send + Sync>>>,
@@ -70,6 +73,7 @@ impl App {
             );
         let began = clock.now();
         let agent = Agent::new(Arc::new(caches), watcher.clone(), clock, limits);
+        let resp = Counts::new(&mut registry);
         let gate = Gate::new(agent.turns.clone(), &mut registry);
         registry.register_collector(Box::new(Sizes(agent.clone())));
         Self {
@@ -77,6 +81,7 @@ impl App {
             watcher,
             readiness: Readiness::starting().await,
             gate,
+            resp,
             registry: Arc::new(registry),
             began,
             demo: Arc::default(),
@@ -170,6 +175,10 @@ impl App {
         }
         if let Some(door) = doors.tcp {
             servers.spawn(grpc.serve_tcp(door, close.clone()));
+        }
+        if let Some(door) = doors.resp {
+            let (agent, counts) = (self.agent.clone(), self.resp.clone());
+            servers.spawn(door::serve(door, agent, counts, close.clone()));
         }
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),

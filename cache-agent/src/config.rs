@@ -6,6 +6,7 @@
 //! [listen]
 //! unix = "/run/cache-agent/agent.sock"
 //! tcp = "127.0.0.1:7390"      # loopback only
+//! resp = "127.0.0.1:6380"     # for clients of Redis; off by default
 //! requests_max = 1024         # calls at once; more are turned away
 //! deadline = "1s"             # of calls that name none
 //! streams_max = 256           # exchanges and watches at once
@@ -72,6 +73,9 @@ pub struct Listen {
     pub unix: Option<PathBuf>,
     /// The loopback address, if there is one.
     pub tcp: Option<SocketAddr>,
+    /// The loopback address for clients of Redis, if there is one. None by default: a plain
+    /// `SET` knows nothing of leases, and whoever opens this door should.
+    pub resp: Option<SocketAddr>,
     /// The limits.
     pub limits: Limits,
 }
@@ -93,6 +97,9 @@ pub struct Limits {
     pub stream_calls_max: usize,
     /// How often a watch that is told nothing is given a sign of life: 15 s by default.
     pub watch_heartbeat: Duration,
+    /// How many connections the RESP door takes: 10,000 by default, as Redis does. An idle one
+    /// costs a few kilobytes.
+    pub resp_connections_max: usize,
 }
 
 /// How an agent ends.
@@ -125,6 +132,7 @@ impl Default for Limits {
             streams_max: 256,
             stream_calls_max: 256,
             watch_heartbeat: 15 * SECOND,
+            resp_connections_max: 10_000,
         }
     }
 }
@@ -189,6 +197,7 @@ fn listen(section: &mut Section<'_>) -> Option<Listen> {
             .ok_or_else(|| format!("`{text}` is not absolute"))
     });
     let tcp = section.opt_parsed("tcp", loopback);
+    let resp = section.opt_parsed("resp", loopback);
     let named = section.has("unix") || section.has("tcp");
     let limits = Limits {
         requests_max: section.integer_or("requests_max", 1..=100_000u32, 1024) as usize,
@@ -200,6 +209,8 @@ fn listen(section: &mut Section<'_>) -> Option<Listen> {
             100 * MILLI..=600 * SECOND,
             usual.watch_heartbeat,
         ),
+        resp_connections_max: section.integer_or("resp_connections_max", 1..=100_000u32, 10_000)
+            as usize,
     };
     if !named {
         let wrong =
@@ -207,7 +218,12 @@ fn listen(section: &mut Section<'_>) -> Option<Listen> {
         section.complain("unix", wrong.to_owned());
         return None;
     }
-    Some(Listen { unix, tcp, limits })
+    Some(Listen {
+        unix,
+        tcp,
+        resp,
+        limits,
+    })
 }
 
 /// An address on this machine. The API has no authentication: whoever reaches it

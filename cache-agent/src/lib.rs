@@ -47,6 +47,7 @@ pub mod observe;
 pub mod page;
 pub mod proto;
 pub mod reason;
+pub mod resp;
 pub mod service;
 pub mod sessions;
 pub mod sizes;

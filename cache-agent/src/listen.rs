@@ -1,4 +1,4 @@
-//! The doors of the API: a Unix socket and a loopback port.
+//! The doors of the API: a Unix socket, a loopback port, and one for clients of Redis.
 
 use std::io;
 use std::net::SocketAddr;
@@ -46,6 +46,8 @@ pub struct Doors {
     pub unix: Option<UnixDoor>,
     /// The API's loopback port.
     pub tcp: Option<TcpListener>,
+    /// The RESP door, on a loopback port.
+    pub resp: Option<TcpListener>,
     /// The admin listener.
     pub admin: TcpListener,
 }

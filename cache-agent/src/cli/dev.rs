@@ -37,6 +37,9 @@ pub struct Args {
     /// The loopback port of the API; any free one if it is taken
     #[arg(long, default_value_t = 7390)]
     port: u16,
+    /// The loopback port for clients of Redis; any free one if it is taken
+    #[arg(long, default_value_t = 6380)]
+    resp_port: u16,
     /// The loopback port of the built-in page; any free one if it is taken
     #[arg(long, default_value_t = 9464)]
     admin_port: u16,
@@ -87,6 +90,7 @@ pub async fn run(args: Args) -> Exit {
 async fn doors(args: &Args, folder: &Folder) -> Result<(Doors, String), ListenError> {
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let (tcp, tcp_moved) = listen::tcp_or_free(at(args.port)).await?;
+    let (resp, resp_moved) = listen::tcp_or_free(at(args.resp_port)).await?;
     let (admin, admin_moved) = listen::tcp_or_free(at(args.admin_port)).await?;
     let unix = UnixDoor::bind(&folder.0.join("agent.sock")).await?;
     let address = |listener: &tokio::net::TcpListener, moved: bool, asked: u16| {
@@ -101,6 +105,7 @@ async fn doors(args: &Args, folder: &Folder) -> Result<(Doors, String), ListenEr
         (address, note)
     };
     let (api, api_note) = address(&tcp, tcp_moved, args.port);
+    let (redis, redis_note) = address(&resp, resp_moved, args.resp_port);
     let (page, page_note) = address(&admin, admin_moved, args.admin_port);
     let socket = unix.path().display();
     let demo = if args.no_demo {
@@ -117,6 +122,7 @@ async fn doors(args: &Args, folder: &Folder) -> Result<(Doors, String), ListenEr
          \n  metrics  http://{page}/metrics\
          \n  gRPC     {api}{api_note}\
          \n           unix://{socket}\
+         \n  Redis    redis://{redis}{redis_note}\
          \n\n{demo}\n\
          \nTry next:\
          \n  curl -s http://{page}/stats.json\
@@ -124,6 +130,7 @@ async fn doors(args: &Args, folder: &Folder) -> Result<(Doors, String), ListenEr
          \n  grpcurl -plaintext -d '{{\"cache\":\"{CACHE}\",\"key\":\"dXNlcjo3\"}}' {api} \
          cacheaside.v1.CacheService/Get\
          \n      (dXNlcjo3 is user:7 in base64, the form of bytes in JSON)\
+         \n  redis-cli -u redis://{redis} GET {CACHE}:user:7\
          \n  deploy/local/up\
          \n      the same on a real Redis Cluster, NATS and PostgreSQL\
          \n\nCtrl-C ends it.\n"
@@ -131,6 +138,7 @@ async fn doors(args: &Args, folder: &Folder) -> Result<(Doors, String), ListenEr
     let doors = Doors {
         unix: Some(unix),
         tcp: Some(tcp),
+        resp: Some(resp),
         admin,
     };
     Ok((doors, text))

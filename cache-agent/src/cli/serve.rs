@@ -81,6 +81,7 @@ async fn doors(listen: &Listen, admin: SocketAddr) -> Result<Doors, ListenError>
     let mut doors = Doors {
         unix: None,
         tcp: None,
+        resp: None,
         admin: listen::tcp(admin).await?,
     };
     if let Some(path) = &listen.unix {
@@ -90,6 +91,10 @@ async fn doors(listen: &Listen, admin: SocketAddr) -> Result<Doors, ListenError>
     if let Some(address) = listen.tcp {
         doors.tcp = Some(listen::tcp(address).await?);
         tracing::info!(%address, "the API listens");
+    }
+    if let Some(address) = listen.resp {
+        doors.resp = Some(listen::tcp(address).await?);
+        tracing::info!(%address, "the RESP door listens");
     }
     tracing::info!(address = %admin, "the admin listener is open");
     Ok(doors)

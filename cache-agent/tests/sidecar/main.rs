@@ -12,6 +12,7 @@ mod loading;
 mod process;
 mod reads;
 mod refusals;
+mod resp;
 mod sets;
 mod settings;
 mod watching;

@@ -37,6 +37,7 @@ pub(crate) struct World {
     pub(crate) tcp: Client,
     pub(crate) stop: CancellationToken,
     pub(crate) serving: JoinHandle<std::io::Result<()>>,
+    pub(crate) resp: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) folder: TempDir,
     _servers: Option<(RedisServer, NatsServer)>,
@@ -112,8 +113,11 @@ impl World {
         let doors = Doors {
             unix: Some(UnixDoor::bind(&socket).await.expect("the socket")),
             tcp: Some(listen::tcp(any).await.expect("a port")),
+            resp: Some(listen::tcp(any).await.expect("a port")),
             admin: listen::tcp(any).await.expect("a port"),
         };
+        let resp = doors.resp.as_ref().map(|door| door.local_addr());
+        let resp = resp.expect("the door just opened").expect("its address");
         let tcp = doors
             .tcp
             .as_ref()
@@ -131,6 +135,7 @@ impl World {
             stop,
             serving,
             admin,
+            resp,
             folder,
             _servers: servers,
         }

@@ -198,6 +198,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             body: sealed,
             ttl: self.kept(entry),
         };
+        let granted = grant.as_of;
         let filled = self.domain.remote().fill(&attempt.address, offer).await;
         if filled.is_ok() {
             grant.spend();
@@ -211,11 +212,21 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                 (LeaseOutcome::Filled, FillOutcome::Stored(as_of))
             }
             Ok(Filled::Superseded { .. }) => (LeaseOutcome::Superseded, FillOutcome::Superseded),
+            // An invalidation takes the lease with it, and L2 remembers none of that.
+            Ok(Filled::LeaseLost) if self.told_of(attempt) > granted => {
+                (LeaseOutcome::Superseded, FillOutcome::Superseded)
+            }
             Ok(Filled::LeaseLost) => (LeaseOutcome::Lost, FillOutcome::LeaseLost),
             Err(_) => (LeaseOutcome::Lost, FillOutcome::Unreachable),
         };
         self.leased(lease);
         outcome
+    }
+
+    /// The highest invalidation of the key that this process remembers.
+    fn told_of(&self, attempt: &Attempt) -> Position {
+        let now = self.domain.clock().now();
+        self.domain.owed().floor(attempt.hash, now)
     }
 
     /// The envelope of a value that was not loaded under a lease, and how long L2 keeps it.
