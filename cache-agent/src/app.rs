@@ -74,6 +74,7 @@ impl App {
         let began = clock.now();
         let agent = Agent::new(Arc::new(caches), watcher.clone(), clock, limits);
         let resp = Counts::new(&mut registry);
+        agent.exchanged.register(&mut registry);
         let gate = Gate::new(agent.turns.clone(), &mut registry);
         registry.register_collector(Box::new(Sizes(agent.clone())));
         Self {

@@ -114,11 +114,11 @@ impl Caches {
     /// # Errors
     /// [`Reason::CacheUnknown`] for a name that is not configured.
     pub fn find(&self, name: &str) -> Result<Option<&Open>, Failure> {
-        let known = self.known(name)?;
-        Ok(self
-            .opened
-            .get()
-            .and_then(|opened| opened.caches.get(&known)))
+        let open = self.opened.get().and_then(|opened| opened.caches.get(name));
+        match open.is_some() || self.policies.contains_key(name) {
+            true => Ok(open),
+            false => Err(self.unknown(name)),
+        }
     }
 
     /// A name that is configured.
@@ -126,10 +126,9 @@ impl Caches {
     /// # Errors
     /// [`Reason::CacheUnknown`] for any other.
     pub fn known(&self, name: &str) -> Result<Name, Failure> {
-        let known = Name::new(name)
-            .ok()
-            .filter(|name| self.policies.contains_key(name));
-        known.ok_or_else(|| self.unknown(name))
+        let known = self.policies.get_key_value(name);
+        let known = known.ok_or_else(|| self.unknown(name))?;
+        Ok(known.0.clone())
     }
 
     /// The joined domain.

@@ -88,6 +88,26 @@ impl Carried {
         }
     }
 
+    /// Sets a value where there is none, and notes it.
+    ///
+    /// # Errors
+    /// As [`Cache::set_if_absent`].
+    pub async fn set_if_absent(
+        &mut self,
+        cache: &Cache<Bytes>,
+        key: &[u8],
+        loaded: Loaded<Bytes>,
+        ttl: Option<Duration>,
+    ) -> Result<Option<SetOutcome>, Error> {
+        match &mut self.0 {
+            Some(session) => {
+                let mut cache = cache.in_session(session);
+                cache.set_if_absent(key, loaded, ttl).await
+            }
+            None => cache.set_if_absent(key, loaded, ttl).await,
+        }
+    }
+
     /// Invalidates a key, and notes it; whether L2 has it.
     ///
     /// # Errors

@@ -30,12 +30,17 @@ impl Collector for Sizes {
                 gauge(value).encode(family.encode_family(&labels)?)?;
             }
         }
-        let (name, help) = (
-            "cacheaside_leases_held",
-            "Leases that callers of this agent hold",
-        );
-        let leases = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        gauge(self.0.leases.len() as u64).encode(leases)
+        let agent = &self.0;
+        let held = "Leases that callers of this agent hold";
+        let open = "Exchanges and watches that are open";
+        for (name, help, value) in [
+            ("cacheaside_leases_held", held, agent.leases.len()),
+            ("cacheaside_streams_open", open, agent.streams.taken()),
+        ] {
+            let family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            gauge(value as u64).encode(family)?;
+        }
+        Ok(())
     }
 }
 

@@ -288,6 +288,21 @@ impl<V: Send + Sync + 'static> Cache<V> {
         Ok(outcome)
     }
 
+    /// Stores a value that was not loaded under a lease where neither this L1 nor L2 has an
+    /// entry, not even a known absence, and nobody loads one; nothing if there is one, or if nobody can say.
+    ///
+    /// # Errors
+    /// As [`Cache::set`], and [`crate::Kind::Invalid`] if the policy stores no such values.
+    pub async fn set_if_absent(
+        &self,
+        key: impl AsRef<[u8]>,
+        loaded: impl Into<Loaded<V>>,
+        ttl: Option<Duration>,
+    ) -> Result<Option<SetOutcome>, Error> {
+        let key = Key::new(key.as_ref())?;
+        self.tiers.set_if_absent(key, loaded.into(), ttl).await
+    }
+
     /// Stores many values, at most [`batch::BATCH_MAX`], as [`Cache::set`] does one; the outcomes
     /// come in their order.
     ///

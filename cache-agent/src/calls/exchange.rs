@@ -9,6 +9,7 @@ use crate::calls::Agent;
 use crate::calls::batch::{ANSWER_BYTES, BATCH_MAX};
 use crate::convert;
 use crate::deadline::Deadline;
+use crate::exchanged;
 use crate::failure::{Failure, Reason};
 use crate::proto::v1::{self, answer, call};
 use crate::turns::Turn;
@@ -67,6 +68,7 @@ impl Agent {
     /// Answers one call of an exchange.
     async fn answer(self, call: v1::Call) -> v1::Answer {
         let v1::Call { id, timeout, call } = call;
+        let number = exchanged::number(call.as_ref());
         let answered = match timeout
             .map(|span| convert::length(span, "timeout"))
             .transpose()
@@ -77,6 +79,8 @@ impl Agent {
             }
             Err(bad) => Err(bad),
         };
+        let failed = answered.as_ref().err().map(|failure| failure.reason);
+        self.exchanged.count(number, failed);
         let answer = answered.unwrap_or_else(|failure| answer::Answer::Failure(failure.into()));
         let answer = Some(answer);
         v1::Answer { id, answer }

@@ -12,6 +12,7 @@ pub mod watch;
 use crate::caches::Caches;
 use crate::config::Limits;
 use crate::deadline::Deadline;
+use crate::exchanged::Exchanged;
 use crate::failure::{Failure, Reason};
 use crate::hot::HotKeys;
 use crate::leases::{LEASES_MAX, Leases};
@@ -46,6 +47,8 @@ pub struct Agent {
     pub limits: Limits,
     /// The turns of calls.
     pub turns: Turns,
+    /// The calls of exchanges, counted.
+    pub exchanged: Exchanged,
     /// The turns of streams.
     pub streams: Turns,
     /// Cancelled when streams are to end.
@@ -70,6 +73,7 @@ impl Agent {
             clock,
             limits,
             turns: Turns::new(limits.requests_max),
+            exchanged: Exchanged::new(),
             streams: Turns::new(limits.streams_max),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),

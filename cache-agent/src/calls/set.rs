@@ -9,9 +9,8 @@ use crate::proto::v1::{self, DeleteOutcome, SetOutcome, TouchOutcome};
 use crate::sessions::Carried;
 use bytes::Bytes;
 use cache_core::policy::UnleasedSet;
-use cache_core::{Ask, Error, FillOutcome, Kind, Lookup, Receipt};
+use cache_core::{Error, Kind, Receipt};
 use futures_util::StreamExt;
-use std::time::Duration;
 
 /// How many of one batch are set at once.
 const WIDTH: usize = 64;
@@ -165,31 +164,12 @@ impl Put {
         Ok(answer(convert::set(outcome), &self.session))
     }
 
-    /// The lease makes it one step: it is given only where there is no entry, and whatever
-    /// comes between takes it away.
-    async fn if_absent(self) -> Result<v1::SetResponse, Failure> {
-        let ask = Ask {
-            wait: Some(Duration::ZERO),
-            ..Ask::default()
-        };
-        let ticket = match self.open.cache.get_with(&self.key, &ask).await? {
-            Lookup::Miss(ticket) if ticket.has_lease() => ticket,
-            // Another loads it, or Redis is away: nobody can say that there is none.
-            Lookup::Miss(_) | Lookup::Hit(_) | Lookup::Absent => {
-                return Ok(answer(SetOutcome::ConditionFailed, &self.session));
-            }
-        };
+    async fn if_absent(mut self) -> Result<v1::SetResponse, Failure> {
         let ttl = self.keeping.ttl;
-        let (_, outcome) = ticket
-            .fill(self.keeping.loaded(Some(self.value)), ttl)
-            .await?;
-        let outcome = match outcome {
-            FillOutcome::Stored(_) => SetOutcome::Stored,
-            FillOutcome::Superseded => SetOutcome::Superseded,
-            FillOutcome::LeaseLost | FillOutcome::NotKept | FillOutcome::Unreachable => {
-                SetOutcome::ConditionFailed
-            }
-        };
+        let (cache, loaded) = (&self.open.cache, self.keeping.loaded(Some(self.value)));
+        let set = self.session.set_if_absent(cache, &self.key, loaded, ttl);
+        let outcome = set.await?.map(convert::set);
+        let outcome = outcome.unwrap_or(SetOutcome::ConditionFailed);
         Ok(answer(outcome, &self.session))
     }
 

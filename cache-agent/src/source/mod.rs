@@ -19,6 +19,9 @@ use tonic::{Request, Status};
 
 /// The largest message to and from the application, as on the agent's other side.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How much later than the tiers the transport gives a call up: so it is always the tiers,
+/// who know a load that took too long from one that failed.
+const MARGIN: Duration = Duration::from_millis(50);
 /// How often a silent connection is asked whether it lives, and for how long.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
@@ -65,10 +68,10 @@ impl Source {
     }
 }
 
-/// A call that has so much time.
+/// A call that is given up after so much time.
 fn within<T>(message: T, span: Duration) -> Request<T> {
     let mut request = Request::new(message);
-    request.set_timeout(span);
+    request.set_timeout(span.saturating_add(MARGIN));
     request
 }
 

@@ -9,9 +9,11 @@ use cache_core::Policy;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
+use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Response, Status};
@@ -48,6 +50,15 @@ impl Application {
         let router = Server::builder().add_service(service);
         tokio::spawn(router.serve_with_incoming(TcpIncoming::from(listener)));
         format!("http://{address}")
+    }
+
+    /// Serves on a Unix socket.
+    pub(crate) fn start_at(&self, path: &Path) {
+        let listener = UnixListener::bind(path).expect("a socket");
+        let service = LoaderServiceServer::new(self.clone());
+        let router = Server::builder().add_service(service);
+        let incoming = UnixListenerStream::new(listener);
+        tokio::spawn(router.serve_with_incoming(incoming));
     }
 
     pub(crate) fn state(&self) -> parking_lot::MutexGuard<'_, State> {

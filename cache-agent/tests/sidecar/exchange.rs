@@ -1,6 +1,7 @@
 //! Calls over one stream.
 
 use crate::on_each_ground;
+use crate::process::http;
 use crate::world::{Client, Got, World, fill, get, get_of, hit, quick};
 use bytes::Bytes;
 use cache_agent::config::Limits;
@@ -139,6 +140,14 @@ async fn calls_of_one_stream_are_answered_by_their_ids(world: World) {
     }
     assert_eq!(reason(&answers[&900]), "KEY_EMPTY");
     assert!(matches!(got(&answers[&901]), Got::Lease(_)));
+    let (_, metrics) = http(world.admin, "/metrics").await;
+    for series in [
+        r#"cacheaside_exchange_calls_total{grpc_method="Get",reason="OK"} 201"#,
+        r#"cacheaside_exchange_calls_total{grpc_method="Get",reason="KEY_EMPTY"} 1"#,
+        "cacheaside_streams_open 1",
+    ] {
+        assert!(metrics.contains(series), "{series} in\n{metrics}");
+    }
     let Line { calls, mut answers } = line;
     drop(calls);
     assert!(

@@ -208,3 +208,20 @@ async fn what_is_asked_for_is_loaded_anew_before_it_expires() {
     let waited = until(PATIENCE, "it is loaded twice more", again).await;
     waited.expect("long before it expires");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_is_called_over_its_socket_as_soon_as_it_is_there() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let path = folder.path().join("loader.sock");
+    let source = SourceAt::new(format!("unix://{}", path.display()));
+    let world = World::over(caches(source, policy("users"), WriteMode::Aside)).await;
+    let away = refusal(world.unix.try_get(get("user:1")).await);
+    assert_eq!(away, (Code::Unavailable, "LOADER_FAILED".to_owned()));
+    let application = Application::default();
+    application.put("user:1", "Ada");
+    application.start_at(&path);
+    let there = || async { world.unix.try_get(get("user:1")).await.ok() == Some(hit("Ada")) };
+    until(PATIENCE, "it answers", there)
+        .await
+        .expect("it is there");
+}

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Kind};
 use crate::model::tag::Tag;
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -43,6 +44,13 @@ impl Name {
 
     /// The text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Names are looked up by texts that nobody has checked.
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

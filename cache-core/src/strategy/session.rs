@@ -125,6 +125,26 @@ impl<'a, V: Send + Sync + 'static> InSession<'a, V> {
         Ok(outcome)
     }
 
+    /// Stores a value as [`crate::Cache::set_if_absent`] does, and notes the key as
+    /// [`InSession::set`] does if it was stored.
+    ///
+    /// # Errors
+    /// As [`crate::Cache::set_if_absent`], and for a session of another domain; the value is
+    /// set then all the same.
+    pub async fn set_if_absent(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        loaded: impl Into<Loaded<V>>,
+        ttl: Option<Duration>,
+    ) -> Result<Option<SetOutcome>, Error> {
+        let key = Key::new(key.as_ref())?;
+        let outcome = self.tiers.set_if_absent(key, loaded.into(), ttl).await?;
+        if outcome == Some(SetOutcome::Stored) {
+            self.changed(key, None)?;
+        }
+        Ok(outcome)
+    }
+
     fn ask_of(&self, key: Key<'_>) -> Result<Ask, Error> {
         let bucket = self.tiers.space.hash(key).bucket();
         let asked = self.session.asked(self.tiers.domain.name(), bucket)?;

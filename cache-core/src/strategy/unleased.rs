@@ -1,13 +1,14 @@
 //! Values that come without a lease: what they are worth, the policy says.
 
 use crate::coherence::announce::Change;
-use crate::error::Error;
-use crate::fill::Tiers;
+use crate::error::{Error, Kind};
 use crate::fill::offer::FillOutcome;
+use crate::fill::{Ask, Tiers};
 use crate::model::key::Key;
 use crate::model::position::Position;
 use crate::policy::UnleasedSet;
 use crate::source::Loaded;
+use crate::strategy::cache_aside::Lookup;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +56,43 @@ impl<V: Send + Sync + 'static> Tiers<V> {
                 let position = self.announce_key(key, None).await?;
                 Ok((SetOutcome::Invalidated, position))
             }
+        }
+    }
+
+    /// Stores a value where L2 has no entry and nobody loads one; nothing where that does
+    /// not hold, or nobody can say. The lease makes it one step: whatever comes between its
+    /// grant and the fill takes it away.
+    ///
+    /// # Errors
+    /// As [`crate::Cache::set_if_absent`].
+    pub(crate) async fn set_if_absent(
+        self: &Arc<Self>,
+        key: Key<'_>,
+        loaded: Loaded<V>,
+        ttl: Option<Duration>,
+    ) -> Result<Option<SetOutcome>, Error> {
+        if self.policy.unleased_set == UnleasedSet::Invalidates {
+            let error = Error::new(Kind::Invalid, "setting a value", self.policy.name.as_str());
+            return Err(error.hint("its policy stores no value that comes without a lease"));
+        }
+        let ask = Ask {
+            wait: Some(Duration::ZERO),
+            ..Ask::default()
+        };
+        let Lookup::Miss(ticket) = self.get(key, &ask).await else {
+            return Ok(None);
+        };
+        if !ticket.has_lease() {
+            return Ok(None);
+        }
+        match ticket.fill(loaded, ttl).await? {
+            (_, FillOutcome::Stored(as_of)) => {
+                // L1s may hold what L2 has forgotten, and it is another value.
+                self.announce_key(key, Some(as_of)).await?;
+                Ok(Some(SetOutcome::Stored))
+            }
+            (_, FillOutcome::Superseded) => Ok(Some(SetOutcome::Superseded)),
+            _ => Ok(None),
         }
     }
 

@@ -1,15 +1,18 @@
-//! Another end for an entry that is there, shorter or longer, in every process.
+//! What is done to an entry without loading it: another end, a value of one's own.
 
 use cache_core::bus::memory::MemoryBus;
 use cache_core::clock::Clock;
+use cache_core::model::key::{Key, KeySpace};
+use cache_core::policy::UnleasedSet;
 use cache_core::source::Cause;
 use cache_core::testkit::clock::RuntimeClock;
 use cache_core::testkit::fleet::{Fleet, in_l1, keeps_in_l1};
 use cache_core::testkit::until::until;
 use cache_core::tier::memory::MemoryRemote;
+use cache_core::tier::{Record, Remote, Touch};
 use cache_core::wire::codec::Bincode;
 use cache_core::{
-    AsOf, Cache, Domain, Kind, Loaded, Lookup, Policy, Role, SetOutcome, TouchOutcome,
+    AsOf, Cache, Domain, Kind, Loaded, Lookup, Name, Policy, Role, SetOutcome, TouchOutcome,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,4 +121,61 @@ async fn a_client_that_sets_reads_it_or_something_newer_in_its_session() {
         .await
         .expect("a good key");
     assert!(matches!(read, Lookup::Miss(_)), "nothing older: {read:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_is_set_only_where_there_is_none_and_copies_elsewhere_go() {
+    let clock: Arc<dyn Clock> = Arc::new(RuntimeClock::new());
+    let remote = Arc::new(MemoryRemote::new(clock.clone()));
+    let fleet = Fleet::over(remote.clone(), Arc::new(MemoryBus::new()), clock);
+    let mut policy = Policy::new("users").expect("a name");
+    policy.unleased_set = UnleasedSet::Stores;
+    let join = async || {
+        let domain = fleet.join(Role::Member).await.expect("the bus is there");
+        let cache = Cache::<u64>::open(&domain, policy.clone(), Bincode::default());
+        (domain, cache.expect("a sound policy"))
+    };
+    let [(_a, one), (_b, two)] = [join().await, join().await];
+    let kept = || keeps_in_l1(&two, "k", 7);
+    let kept = until(5 * SECOND, "L1 keeps what it is given", kept).await;
+    kept.expect("it is trusted");
+    let set = two.set_if_absent("k", Some(8), None).await;
+    assert_eq!(set.expect("a good key"), None, "there is one");
+    // L2 forgets it, as it may; the copy in an L1 stays.
+    let name = |text| Name::new(text).expect("a name");
+    let space = KeySpace::new(name("main"), name("users"));
+    let address = space.address(Key::new(b"k").expect("a key"));
+    let reading = remote.read(&address).await.expect("it is there");
+    let Some(Record::Value { as_of, body }) = reading.record else {
+        panic!("the value is there")
+    };
+    let touch = Touch {
+        as_of,
+        was: body.clone(),
+        body,
+        ttl: SECOND / 1_000,
+    };
+    remote.touch(&address, touch).await.expect("it is there");
+    tokio::time::advance(SECOND / 100).await;
+    assert!(in_l1(&two, "k").await);
+    let mut session = cache_core::Session::default();
+    let mut client = one.in_session(&mut session);
+    let set = client.set_if_absent("k", Some(8), None).await;
+    assert_eq!(set.expect("a good key"), Some(SetOutcome::Stored));
+    let read = || async {
+        let read = two.get("k").await;
+        matches!(read, Ok(Lookup::Hit(hit)) if *hit == 8)
+    };
+    until(SECOND, "the copy goes", read)
+        .await
+        .expect("everybody is told");
+    let noted = two
+        .in_session(&mut session)
+        .get("k")
+        .await
+        .expect("a good key");
+    assert!(
+        matches!(noted, Lookup::Miss(_)),
+        "nobody knows its position: {noted:?}"
+    );
 }

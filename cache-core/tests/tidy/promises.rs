@@ -3,8 +3,9 @@
 use crate::tree::{SourceFile, Tree};
 
 /// Where the promises stand, each in the table whose last column is headed so.
-const MANUALS: [&str; 2] = [
+const MANUALS: [&str; 3] = [
     "cache-core/docs/consistency.md",
+    "cache-agent/docs/errors.md",
     "cache-core/docs/features.md",
 ];
 const COLUMN: &str = "held by";

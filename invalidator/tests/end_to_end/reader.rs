@@ -175,7 +175,7 @@ impl Caller {
                 key,
                 lease_token: lease.token,
                 loaded: Some(Loaded::Value(version.to_string().into_bytes().into())),
-                options: None,
+                ..FillRequest::default()
             };
             self.client.fill(fill).await.map_err(said)?;
         }
