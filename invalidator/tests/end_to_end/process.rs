@@ -52,6 +52,7 @@ async fn serve(socket: &str, places: &Places) {
     let doors = Doors {
         unix: Some(UnixDoor::bind(socket.as_ref()).await.expect("a socket")),
         tcp: None,
+        resp: None,
         admin: listen::tcp(any).await.expect("a port"),
     };
     let policies = vec![Policy::new("agent").expect("a name")];
