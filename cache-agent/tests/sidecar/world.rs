@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) tcp: Client,
     pub(crate) stop: CancellationToken,
     pub(crate) serving: JoinHandle<std::io::Result<()>>,
+    /// The port of the API.
+    pub(crate) api: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) folder: TempDir,
     _servers: Option<(RedisServer, NatsServer)>,
@@ -130,6 +132,7 @@ impl World {
             tcp: Client::connect(&format!("http://{tcp}")).await,
             stop,
             serving,
+            api: tcp,
             admin,
             folder,
             _servers: servers,
