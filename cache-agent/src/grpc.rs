@@ -1,5 +1,6 @@
 //! The gRPC server: the API behind its gate, health and reflection, on both doors.
 
+use crate::authority::Mended;
 use crate::calls::Agent;
 use crate::gate::Gate;
 use crate::listen::UnixDoor;
@@ -9,6 +10,7 @@ use crate::proto::v1::invalidation_service_server::InvalidationServiceServer;
 use crate::proto::v1::stream_service_server::StreamServiceServer;
 use crate::service::Service;
 use cache_core::policy::VALUE_BYTES_MAX;
+use futures_util::TryStreamExt;
 use std::io;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -45,7 +47,7 @@ impl Grpc {
     /// The transport's.
     pub async fn serve_unix(self, door: UnixDoor, close: CancellationToken) -> io::Result<()> {
         let (listener, _file) = door.open();
-        let incoming = UnixListenerStream::new(listener);
+        let incoming = UnixListenerStream::new(listener).map_ok(Mended::new);
         let router = self.router()?;
         let served = router.serve_with_incoming_shutdown(incoming, close.cancelled_owned());
         served.await.map_err(io::Error::other)

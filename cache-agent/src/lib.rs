@@ -17,7 +17,7 @@
 //! | [`failure`], [`reason`] | errors, each with one code and one stable name |
 //! | [`source`], [`strategies`] | the application that loads and writes, and for which caches |
 //! | [`feed`], [`hot`] | what was heard of changes lately; what is asked for most |
-//! | [`service`], [`gate`], [`turns`], [`exchanged`], [`grpc`] | the gRPC server |
+//! | [`service`], [`gate`], [`turns`], [`exchanged`], [`authority`], [`grpc`] | the gRPC server |
 //! | [`admin`] | the service for operators |
 //! | [`app`] | the life of an agent: listen, join, serve, drain |
 //! | [`page`], [`stats`], [`observe`], [`sizes`] | the built-in page, the numbers, the series |
@@ -26,6 +26,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod authority;
 pub mod caches;
 pub mod calls;
 pub mod cli;

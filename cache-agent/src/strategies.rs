@@ -3,7 +3,7 @@
 //! ```toml
 //! [loader]
 //! address = "unix:/run/app/loader.sock"  # or "http://127.0.0.1:7400"
-//! calls_max = 16              # calls of the application at once
+//! calls_max = 16              # loads at once, and writes at once
 //! batch_max = 100             # keys in one call
 //!
 //! [[cache]]
@@ -40,7 +40,8 @@ pub struct Strategies {
 pub struct SourceAt {
     /// `unix:///path` or `http://address:port`, on this machine.
     pub address: String,
-    /// How many calls run at once: 16 by default. What waits meanwhile goes in batches.
+    /// How many loads run at once, and how many writes: 16 by default. Keys that wait
+    /// meanwhile to be loaded go in batches.
     pub calls_max: usize,
     /// How many keys one call has: 100 by default.
     pub batch_max: usize,

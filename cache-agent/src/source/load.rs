@@ -74,7 +74,7 @@ impl Carrier {
     /// Ends with the last one who could order.
     async fn run(self, mut waiting: mpsc::Receiver<Order>) {
         while let Some(first) = waiting.recv().await {
-            let Some(turn) = self.source.turn().await else {
+            let Ok(turn) = self.source.loads.clone().acquire_owned().await else {
                 return;
             };
             let mut orders = vec![first];

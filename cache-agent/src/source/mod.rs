@@ -29,7 +29,9 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug)]
 pub struct Source {
     client: LoaderServiceClient<Channel>,
-    calls: Arc<Semaphore>,
+    /// The turns of loads, and those of writes: neither takes the other's.
+    loads: Arc<Semaphore>,
+    stores: Arc<Semaphore>,
     /// How many keys one call has at most.
     pub batch_max: usize,
 }
@@ -57,14 +59,10 @@ impl Source {
             client: LoaderServiceClient::new(channel)
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
-            calls: Arc::new(Semaphore::new(at.calls_max)),
+            loads: Arc::new(Semaphore::new(at.calls_max)),
+            stores: Arc::new(Semaphore::new(at.calls_max)),
             batch_max: at.batch_max,
         })
-    }
-
-    /// Waits for a turn, however it is used.
-    async fn turn(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
-        self.calls.clone().acquire_owned().await.ok()
     }
 }
 

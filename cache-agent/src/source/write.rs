@@ -7,6 +7,7 @@ use bytes::Bytes;
 use cache_core::{BulkWriter, Due, Loaded, Policy, WriteError, Writer};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::SemaphorePermit;
 use tonic::{Code, Status};
 
 /// Writes the keys of one cache.
@@ -37,7 +38,7 @@ impl Writer<Bytes> for Stores {
         key: Arc<[u8]>,
         value: Option<Bytes>,
     ) -> Result<Loaded<Bytes>, WriteError> {
-        let _turn = self.source.turn().await;
+        let _turn = self.turn().await?;
         let request = v1::StoreRequest {
             cache: self.cache.clone(),
             write: Some(write(&key, value.clone(), 0)),
@@ -57,7 +58,7 @@ impl BulkWriter<Bytes> for Stores {
         &self,
         due: Vec<Due<Bytes>>,
     ) -> Result<Vec<Option<Loaded<Bytes>>>, WriteError> {
-        let _turn = self.source.turn().await;
+        let _turn = self.turn().await?;
         let writes = due
             .iter()
             .map(|due| write(&due.key, due.value.clone(), due.version));
@@ -81,6 +82,18 @@ impl BulkWriter<Bytes> for Stores {
 }
 
 impl Stores {
+    /// Waits for a turn, for half of the time: whoever has none then has written nothing, and
+    /// can say so before the tiers take it for a call without an answer.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, WriteError> {
+        let turn = tokio::time::timeout(self.patience / 2, self.source.stores.acquire());
+        match turn.await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => Err(WriteError::not_written(
+                "the application was not called: `calls_max` others did not end in time",
+            )),
+        }
+    }
+
     /// What the source holds from the commit on. What is said of it and cannot be kept is
     /// no error: it was written.
     fn read(&self, stored: v1::Stored, sent: Option<Bytes>) -> Option<Loaded<Bytes>> {

@@ -17,7 +17,11 @@ fn released() -> Vec<String> {
     let files = std::fs::read_dir(folder).expect("the folder is there");
     let names = files.map(|file| file.expect("a file").file_name().into_string());
     let mut names: Vec<_> = names.map(|name| name.expect("UTF-8")).collect();
-    names.sort();
+    names.sort_by_key(|name| {
+        let numbers = name.trim_end_matches(".binpb").split('.');
+        let numbers = numbers.map(|number| number.parse::<u32>().expect("a version"));
+        numbers.collect::<Vec<_>>()
+    });
     names
 }
 

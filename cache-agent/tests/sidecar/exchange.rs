@@ -407,3 +407,44 @@ async fn a_drain_answers_what_runs_and_ends_the_stream() {
     assert_eq!(info.reason, "SHUTTING_DOWN");
     world.serving.await.expect("no panic").expect("a clean end");
 }
+
+/// The best of three rounds of hits in L1, in calls a second.
+async fn best_of_three(round: impl AsyncFn() -> usize) -> f64 {
+    let mut best = 0_f64;
+    for _ in 0..3 {
+        let began = tokio::time::Instant::now();
+        let calls = round().await as f64;
+        best = best.max(calls / began.elapsed().as_secs_f64());
+    }
+    best
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_carries_more_than_twice_as_many_calls_as_single_ones_do() {
+    let world = World::embedded().await;
+    world.unix.store("user:1", "Ada").await;
+    let single = best_of_three(async || {
+        let callers = (0..16).map(|_| async {
+            for _ in 0..50 {
+                assert_eq!(world.unix.get("user:1").await, hit("Ada"));
+            }
+        });
+        futures_util::future::join_all(callers).await.len() * 50
+    });
+    let single = single.await;
+    let streamed = best_of_three(async || {
+        let mut line = Line::open(&world.unix).await.expect("a stream");
+        for round in 0..50 {
+            // As many at once as there were callers.
+            line.send((0..16).map(|at| (round * 16 + at, asking("user:1"))))
+                .await;
+            assert_eq!(line.receive(16).await.len(), 16);
+        }
+        800
+    });
+    let streamed = streamed.await;
+    assert!(
+        streamed > 2.0 * single,
+        "{streamed:.0} a second, and {single:.0}"
+    );
+}

@@ -8,6 +8,7 @@ mod contract;
 mod control;
 mod errors;
 mod exchange;
+mod foreign;
 mod life;
 mod limits;
 mod loading;

@@ -38,6 +38,8 @@ pub(crate) struct World {
     pub(crate) stop: CancellationToken,
     pub(crate) serving: JoinHandle<std::io::Result<()>>,
     pub(crate) resp: SocketAddr,
+    /// The port of the API.
+    pub(crate) api: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) folder: TempDir,
     _servers: Option<(RedisServer, NatsServer)>,
@@ -134,6 +136,7 @@ impl World {
             tcp: Client::connect(&format!("http://{tcp}")).await,
             stop,
             serving,
+            api: tcp,
             admin,
             resp,
             folder,

@@ -202,3 +202,35 @@ async fn a_queue_that_is_full_or_closed_is_told_by_name() {
     assert_eq!(closed.reason, Reason::QueueUnavailable);
     assert_eq!(closed.reason.on_the_wire().1, Code::Unavailable);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_gets_no_turn_was_surely_not_written() {
+    let application = Application::default();
+    application.put("user:3", "Ada");
+    application.state().hangs = true;
+    let mut source = SourceAt::new(application.start().await);
+    source.calls_max = 1;
+    let mut policy = policy("users");
+    policy.write_timeout = Duration::from_secs(2);
+    let world = World::over(caches(source, policy, WriteMode::Through)).await;
+    let first = try_set(&world, set("user:1", "x"));
+    let second = async {
+        let called = || async { application.state().stores.len() == 1 };
+        until(PATIENCE, "the first is under way", called)
+            .await
+            .expect("it is");
+        let began = tokio::time::Instant::now();
+        (try_set(&world, set("user:2", "x")).await, began.elapsed())
+    };
+    let (first, (second, took)) = tokio::join!(first, second);
+    assert_eq!(refusal(first).1, "WRITE_UNCERTAIN");
+    assert_eq!(refusal(second).1, "SOURCE_REFUSED");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(application.state().stores, [1], "it was not called");
+    application.state().hangs = false;
+    assert_eq!(
+        world.unix.get("user:3").await,
+        hit("Ada"),
+        "loads have turns of their own"
+    );
+}

@@ -157,6 +157,7 @@ const CACHE_CORE: Floors = Floors {
 
 const CACHE_AGENT: Floors = Floors {
     floors: &[
+        ("authority.rs", 0),
         ("deadline.rs", 0),
         ("demo/mod.rs", 0),
         ("feed.rs", 0),
