@@ -158,8 +158,10 @@ impl Field {
     /// Takes everything out of L2.
     pub(crate) async fn empty_l2(&self) {
         for mut primary in super::bare::primaries(&self.places()).await {
-            let done: redis::RedisResult<()> =
-                redis::cmd("FLUSHALL").query_async(&mut primary).await;
+            let done: redis::RedisResult<()> = redis::cmd("FLUSHALL")
+                .arg("ASYNC")
+                .query_async(&mut primary)
+                .await;
             done.expect("it is up");
         }
     }

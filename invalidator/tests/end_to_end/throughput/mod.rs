@@ -18,7 +18,7 @@ use table::{Row, Turn};
 
 /// The events in a test run.
 const EVENTS: u64 = 3_000;
-/// How often each side has its turn, where times are compared.
+/// How often each side has its turn, where times are compared and nothing else is said.
 const ROUNDS: usize = 3;
 /// The events in one batch: what the invalidator takes by default.
 const BATCH: usize = 256;
@@ -70,9 +70,14 @@ fn batches(events: u64) -> impl Iterator<Item = RangeInclusive<u64>> {
 
 /// How many events, and how many rounds.
 fn course() -> (u64, usize) {
-    match std::env::var("THROUGHPUT_EVENTS") {
-        Ok(text) => (text.parse().expect("a number of events"), ROUNDS),
-        Err(_) => (EVENTS, 1),
+    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>());
+    let number = |name| number(name).map(|parsed| parsed.expect("a whole number"));
+    match number("THROUGHPUT_EVENTS") {
+        Some(events) => {
+            let rounds = number("THROUGHPUT_ROUNDS").map(|rounds| rounds as usize);
+            (events, rounds.unwrap_or(ROUNDS))
+        }
+        None => (EVENTS, 1),
     }
 }
 
