@@ -1,11 +1,12 @@
 //! One client: what it said about itself, and what it is answered.
 
-use super::command::{Command, Talk};
+use super::command::{Command, Data};
 use super::counts::Counts;
 use super::data;
 use super::info::{self, REDIS_VERSION, Rate};
 use super::refusal::Refusal;
 use super::reply::{Reply, Version};
+use super::talk::Talk;
 use crate::calls::Agent;
 use bytes::BytesMut;
 use cache_core::clock::Tick;
@@ -53,6 +54,13 @@ impl Client {
         while let Some(first) = rest.next() {
             if self.is_done {
                 return;
+            }
+            if let Ok(Command::Data(Data::Get(place))) = &first
+                && let Some(reply) = data::at_once(&self.shared.agent, place)
+            {
+                self.shared.counts.command(Some("get"), false);
+                reply.write(out, self.version);
+                continue;
             }
             if !only_reads(&first) {
                 let reply = self.one(first).await;

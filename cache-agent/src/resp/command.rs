@@ -2,6 +2,7 @@
 
 use super::args::{Args, capitals};
 use super::refusal::Refusal;
+use super::talk::Talk;
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -17,13 +18,24 @@ pub enum Command {
     Talk(Talk),
 }
 
-/// A key and its cache.
+/// A key and its cache, as one word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
+    word: Bytes,
+    colon: usize,
+}
+
+impl Place {
     /// The cache.
-    pub cache: String,
+    pub fn cache(&self) -> &str {
+        // What is no text names no cache that there is.
+        std::str::from_utf8(&self.word[..self.colon]).unwrap_or_default()
+    }
+
     /// The key within it.
-    pub key: Bytes,
+    pub fn key(&self) -> Bytes {
+        self.word.slice(self.colon + 1..)
+    }
 }
 
 /// What is asked about keys.
@@ -105,37 +117,6 @@ pub struct Invalidate {
     pub all: bool,
 }
 
-/// What is asked about the connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Talk {
-    /// `HELLO`, with the version if one is named and whether a password is.
-    Hello(Option<i64>, bool),
-    /// `AUTH`.
-    Auth,
-    /// `PING`.
-    Ping(Option<Bytes>),
-    /// `ECHO`.
-    Echo(Bytes),
-    /// `SELECT`.
-    Select(i64),
-    /// `CLIENT` and a subcommand that is done by doing nothing.
-    ClientDone,
-    /// `CLIENT ID`.
-    ClientId,
-    /// `CLIENT GETNAME`.
-    ClientName,
-    /// `COMMAND COUNT`.
-    CommandCount,
-    /// `COMMAND` and its other subcommands, `CONFIG GET`: nothing is told.
-    Nothing,
-    /// `INFO`.
-    Info,
-    /// `RESET`.
-    Reset,
-    /// `QUIT`.
-    Quit,
-}
-
 impl Command {
     /// Reads a command; `words` has at least its name.
     ///
@@ -149,7 +130,7 @@ impl Command {
         if let Some(data) = data(&name[..length], rest)? {
             return Ok(Self::Data(data));
         }
-        let talk = talk(&name[..length], rest)?;
+        let talk = Talk::read(&name[..length], rest)?;
         let unknown = || Refusal::Unknown(words.to_vec());
         talk.map(Self::Talk).ok_or_else(unknown)
     }
@@ -205,49 +186,12 @@ fn data(name: &[u8], rest: &[Bytes]) -> Result<Option<Data>, Refusal> {
     }))
 }
 
-fn talk(name: &[u8], rest: &[Bytes]) -> Result<Option<Talk>, Refusal> {
-    let args = |command| Args::new(command, rest);
-    Ok(Some(match name {
-        b"PING" => {
-            let mut args = args("ping");
-            let said = args.opt();
-            args.end()?;
-            Talk::Ping(said)
-        }
-        b"ECHO" => Talk::Echo(args("echo").word()?),
-        b"HELLO" => hello(args("hello"))?,
-        b"AUTH" => {
-            args("auth").some()?;
-            Talk::Auth
-        }
-        b"SELECT" => Talk::Select(args("select").number()?),
-        b"CLIENT" => client(args("client"))?,
-        b"COMMAND" => match rest.first() {
-            Some(sub) if sub.eq_ignore_ascii_case(b"count") => Talk::CommandCount,
-            _ => Talk::Nothing,
-        },
-        b"CONFIG" => match rest.first() {
-            Some(sub) if sub.eq_ignore_ascii_case(b"get") => Talk::Nothing,
-            Some(sub) => return Err(Refusal::UnknownSub("CONFIG", sub.clone())),
-            None => return Err(Refusal::Arity("config")),
-        },
-        b"INFO" => Talk::Info,
-        b"RESET" => Talk::Reset,
-        b"QUIT" => Talk::Quit,
-        _ => return Ok(None),
-    }))
-}
-
 fn place(word: Bytes) -> Result<Place, Refusal> {
-    let Some(colon) = word.iter().position(|byte| *byte == b':') else {
-        return Err(Refusal::NoCache(word));
-    };
     // Whether there is such a cache is asked where the caches are.
-    let cache = String::from_utf8_lossy(&word[..colon]).into_owned();
-    Ok(Place {
-        cache,
-        key: word.slice(colon + 1..),
-    })
+    match word.iter().position(|byte| *byte == b':') {
+        Some(colon) => Ok(Place { word, colon }),
+        None => Err(Refusal::NoCache(word)),
+    }
 }
 
 fn only_key(mut args: Args<'_>) -> Result<Place, Refusal> {
@@ -394,43 +338,6 @@ fn invalidate(mut args: Args<'_>) -> Result<Invalidate, Refusal> {
         option = args.opt();
     }
     Ok(all)
-}
-
-fn hello(mut args: Args<'_>) -> Result<Talk, Refusal> {
-    let version = match args.opt() {
-        None => return Ok(Talk::Hello(None, false)),
-        Some(word) => std::str::from_utf8(&word)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .ok_or(Refusal::NoSuchVersion)?,
-    };
-    let mut has_password = false;
-    while let Some(option) = args.opt() {
-        let (option, length) = capitals(&option);
-        match &option[..length] {
-            b"AUTH" => {
-                (args.word()?, args.word()?);
-                has_password = true;
-            }
-            b"SETNAME" => drop(args.word()?),
-            _ => return Err(Refusal::Syntax),
-        }
-    }
-    Ok(Talk::Hello(Some(version), has_password))
-}
-
-fn client(mut args: Args<'_>) -> Result<Talk, Refusal> {
-    let sub = args.word()?;
-    let (name, length) = capitals(&sub);
-    Ok(match &name[..length] {
-        b"SETINFO" | b"SETNAME" | b"NO-EVICT" | b"NO-TOUCH" => {
-            args.some()?;
-            Talk::ClientDone
-        }
-        b"ID" => Talk::ClientId,
-        b"GETNAME" => Talk::ClientName,
-        _ => return Err(Refusal::UnknownSub("CLIENT", sub)),
-    })
 }
 
 fn text(word: Bytes) -> Result<String, Refusal> {

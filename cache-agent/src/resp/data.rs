@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::proto::v1::{self, FillOutcome, SetOutcome, TouchOutcome};
 use crate::proto::v1::{fill_request, get_response, get_result};
 use bytes::Bytes;
+use cache_core::Lookup;
 use cache_core::policy::UnleasedSet;
 use std::time::Duration;
 
@@ -39,10 +40,10 @@ pub async fn run(agent: &Agent, data: Data) -> Result<Reply, Refusal> {
         Data::Expire(place, ttl) => expire(agent, place, ttl).await,
         Data::Lease(place, wait) => lease(agent, place, wait).await,
         Data::Fill(fill) => self::fill(agent, fill).await,
-        Data::Release(Place { cache, key }, spelled) => {
+        Data::Release(place, spelled) => {
             agent.release(&v1::ReleaseLeaseRequest {
-                cache,
-                key,
+                cache: place.cache().to_owned(),
+                key: place.key(),
                 lease_token: token(&spelled),
             })?;
             Ok(Reply::OK)
@@ -51,24 +52,40 @@ pub async fn run(agent: &Agent, data: Data) -> Result<Reply, Refusal> {
     }
 }
 
+/// What the agent's own memory answers to `GET`, without a turn and without a task. A cache
+/// that reads through is asked the long way: a hit there may bring about a refresh.
+pub fn at_once(agent: &Agent, place: &Place) -> Option<Reply> {
+    let open = agent.caches.find(place.cache()).ok()??;
+    if open.reads.is_some() {
+        return None;
+    }
+    let key = place.key();
+    let reply = match open.cache.get_at_once(&key).ok()?? {
+        Lookup::Hit(hit) => Reply::Bulk((*hit).clone()),
+        Lookup::Absent => Reply::Null,
+        Lookup::Miss(_) => return None,
+    };
+    agent.hot.saw(&open.cache.policy().name, &key);
+    Some(reply)
+}
+
 fn deadline(agent: &Agent) -> Deadline {
     Deadline::within(agent.limits.deadline)
 }
 
 /// A plain read: whoever has no lease loads nothing for others.
-fn plain(agent: &Agent, place: Place) -> Result<v1::GetRequest, Failure> {
-    let Place { cache, key } = place;
-    let open = agent.caches.find(&cache)?;
+fn plain(agent: &Agent, place: &Place) -> Result<v1::GetRequest, Failure> {
+    let open = agent.caches.find(place.cache())?;
     Ok(v1::GetRequest {
         no_lease: open.is_none_or(|open| open.reads.is_none()),
-        cache,
-        key,
+        cache: place.cache().to_owned(),
+        key: place.key(),
         ..v1::GetRequest::default()
     })
 }
 
 async fn get(agent: &Agent, place: Place) -> Result<Option<get_response::Result>, Failure> {
-    let request = plain(agent, place)?;
+    let request = plain(agent, &place)?;
     Ok(agent.get(request, deadline(agent)).await?.result)
 }
 
@@ -80,7 +97,7 @@ fn value(result: Option<get_response::Result>) -> Option<Bytes> {
 }
 
 async fn get_many(agent: &Agent, places: Vec<Place>) -> Result<Reply, Refusal> {
-    let requests = places.into_iter().map(|place| plain(agent, place));
+    let requests = places.iter().map(|place| plain(agent, place));
     let requests = requests.collect::<Result<Vec<_>, _>>()?;
     let results = agent.batch_get(requests, deadline(agent)).await?;
     let values = results.into_iter().map(|one| match one.result {
@@ -110,12 +127,13 @@ fn millis(at: prost_types::Timestamp) -> u64 {
 
 async fn set(agent: &Agent, set: Set) -> Result<Reply, Refusal> {
     let Set {
-        place: Place { cache, key },
+        place,
         value,
         expiry,
         if_absent,
         counts,
     } = set;
+    let cache = place.cache().to_owned();
     let open = agent.caches.find(&cache)?;
     // Before anything is invalidated by it.
     if let Some(open) = open
@@ -132,7 +150,7 @@ async fn set(agent: &Agent, set: Set) -> Result<Reply, Refusal> {
         if_absent.then(|| v1::set_request::Condition::IfAbsent(v1::set_request::IfAbsent {}));
     let request = v1::SetRequest {
         cache,
-        key,
+        key: place.key(),
         // Not with all else that came with it.
         value: convert::own(&value),
         options: ttl.map(|ttl| kept_for(ttl, Vec::new())),
@@ -161,10 +179,10 @@ fn kept_for(ttl: Duration, tags: Vec<String>) -> v1::StoreOptions {
 /// Nobody knows how many were there: as many as were named are invalid now.
 async fn delete(agent: &Agent, places: Vec<Place>) -> Result<Reply, Refusal> {
     let count = places.len() as i64;
-    for Place { cache, key } in places {
+    for place in places {
         let request = v1::DeleteRequest {
-            cache,
-            key,
+            cache: place.cache().to_owned(),
+            key: place.key(),
             session: None,
         };
         agent.delete(request, deadline(agent)).await?;
@@ -174,8 +192,8 @@ async fn delete(agent: &Agent, places: Vec<Place>) -> Result<Reply, Refusal> {
 
 async fn expire(agent: &Agent, place: Place, ttl: Duration) -> Result<Reply, Refusal> {
     let request = v1::TouchRequest {
-        cache: place.cache,
-        key: place.key,
+        cache: place.cache().to_owned(),
+        key: place.key(),
         ttl: Some(convert::span(ttl)),
     };
     let response = agent.touch(request, deadline(agent)).await?;
@@ -187,8 +205,8 @@ async fn expire(agent: &Agent, place: Place, ttl: Duration) -> Result<Reply, Ref
 /// `MISS` without one: ask again after so long, or load and keep it to yourself.
 async fn lease(agent: &Agent, place: Place, wait: Option<Duration>) -> Result<Reply, Refusal> {
     let request = v1::GetRequest {
-        cache: place.cache,
-        key: place.key,
+        cache: place.cache().to_owned(),
+        key: place.key(),
         wait: wait.map(convert::span),
         ..v1::GetRequest::default()
     };
@@ -229,15 +247,15 @@ fn token(spelled: &[u8]) -> Bytes {
 
 async fn fill(agent: &Agent, fill: Fill) -> Result<Reply, Refusal> {
     let Fill {
-        place: Place { cache, key },
+        place,
         token: spelled,
         value,
         ttl,
         tags,
     } = fill;
     let request = v1::FillRequest {
-        cache,
-        key,
+        cache: place.cache().to_owned(),
+        key: place.key(),
         lease_token: token(&spelled),
         loaded: Some(match value {
             Some(value) => fill_request::Loaded::Value(convert::own(&value)),

@@ -15,3 +15,4 @@ pub mod frame;
 pub mod info;
 pub mod refusal;
 pub mod reply;
+pub mod talk;

@@ -9,6 +9,7 @@ mod control;
 mod errors;
 mod exchange;
 mod foreign;
+mod frames;
 mod life;
 mod limits;
 mod loading;

@@ -203,6 +203,27 @@ async fn a_pipeline_is_answered_in_its_order() {
 }
 
 #[tokio::test]
+async fn the_command_line_of_redis_talks_to_it() {
+    let world = World::embedded().await;
+    let run = async |words: &[&str]| {
+        let port = world.resp.port().to_string();
+        let mut command = tokio::process::Command::new("redis-cli");
+        command.args(["-3", "-p", &port]).args(words);
+        let ran = command.output().await.expect("redis-cli is installed");
+        String::from_utf8_lossy(&ran.stdout).trim().to_owned()
+    };
+    assert_eq!(
+        run(&["SET", "notes:cli", "a value", "EX", "60"]).await,
+        "OK"
+    );
+    assert_eq!(run(&["GET", "notes:cli"]).await, "a value");
+    assert_eq!(run(&["DEL", "notes:cli"]).await, "1");
+    assert_eq!(run(&["GET", "notes:cli"]).await, "");
+    assert!(run(&["KEYS", "*"]).await.starts_with("ERR unknown command"));
+    assert!(run(&["INFO"]).await.contains("redis_mode:standalone"));
+}
+
+#[tokio::test]
 async fn one_connection_too_many_is_told_so() {
     let limits = Limits {
         resp_connections_max: 2,

@@ -59,7 +59,20 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             }
             None => self.get_slowly(key, ask).await,
         };
-        let (tier, answer) = match &lookup {
+        self.tell_of(&lookup);
+        lookup
+    }
+
+    /// What L1 answers without a wait.
+    pub(crate) fn get_at_once(&self, key: Key<'_>) -> Option<Lookup<V>> {
+        let served = self.look(self.space.hash(key), key.bytes(), &Ask::default())?;
+        let lookup = served.into();
+        self.tell_of(&lookup);
+        Some(lookup)
+    }
+
+    fn tell_of(&self, lookup: &Lookup<V>) {
+        let (tier, answer) = match lookup {
             Lookup::Hit(hit) if hit.age == Age::Stale => (hit.tier, crate::event::Answer::Stale),
             Lookup::Hit(hit) => (hit.tier, crate::event::Answer::Hit),
             Lookup::Absent => (Tier::L2, crate::event::Answer::Negative),
@@ -70,7 +83,6 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             tier,
             answer,
         });
-        lookup
     }
 
     async fn get_slowly(self: &Arc<Self>, key: Key<'_>, ask: &Ask) -> Lookup<V> {
