@@ -146,8 +146,9 @@ async fn set(agent: &Agent, set: Set) -> Result<Reply, Refusal> {
         Expiry::In(span) => span,
         Expiry::At(at) => Duration::from_millis(at.saturating_sub(agent.clock.wall_ms())),
     });
-    let condition =
-        if_absent.then(|| v1::set_request::Condition::IfAbsent(v1::set_request::IfAbsent {}));
+    let condition = if_absent.then_some(v1::set_request::Condition::IfAbsent(
+        v1::set_request::IfAbsent {},
+    ));
     let request = v1::SetRequest {
         cache,
         key: place.key(),

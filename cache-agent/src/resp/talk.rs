@@ -87,7 +87,8 @@ fn hello(mut args: Args<'_>) -> Result<Talk, Refusal> {
         let (option, length) = capitals(&option);
         match &option[..length] {
             b"AUTH" => {
-                (args.word()?, args.word()?);
+                args.word()?;
+                args.word()?;
                 has_password = true;
             }
             b"SETNAME" => drop(args.word()?),
