@@ -10,7 +10,7 @@ use crate::health::Readiness;
 use crate::listen::Doors;
 use crate::observe::Watcher;
 use crate::page;
-use crate::proto::v1::admin_service_server::AdminServiceServer;
+use crate::proto::v1::admin_service_server::{AdminServiceServer, SERVICE_NAME};
 use crate::resp::counts::Counts;
 use crate::resp::door;
 use crate::sizes::Sizes;
@@ -27,7 +27,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 
 /// The first and the longest pause between two tries to reach Redis and NATS.
 const RETRY_MIN: Duration = Duration::from_millis(200);
@@ -238,8 +237,11 @@ impl App {
             agent: self.agent.clone(),
             look: look.clone(),
         };
-        let grpc = Routes::new(AdminServiceServer::new(admin)).into_axum_router();
-        common.router().merge(page::router(look)).merge(grpc)
+        // By its path, and no router of gRPC's own: that one answers 200 to whatever it does
+        // not know, and a probe with a wrong path would find every agent ready.
+        let service = AdminServiceServer::new(admin);
+        let router = common.router().merge(page::router(look));
+        router.route_service(&format!("/{SERVICE_NAME}/{{method}}"), service)
     }
 }
 

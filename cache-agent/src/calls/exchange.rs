@@ -1,9 +1,9 @@
 //! Exchange: calls and answers over one stream.
 //!
-//! All of it runs in the task that writes the stream: a call that can be answered at once
-//! costs no task, and what is ready when the stream can be written goes in one message.
-//! Nothing is read while there is no room for more calls, so a caller that sends faster
-//! than it is answered is slowed down by its own connection.
+//! All of it runs in the task that writes the stream, but for calls that have to wait: a hit
+//! in L1 costs no task. What is ready when the stream can be written goes in one message.
+//! Nothing is read while there is no room for more calls, so a caller that sends faster than
+//! it is answered is slowed down by its own connection.
 
 use crate::calls::Agent;
 use crate::calls::batch::{ANSWER_BYTES, BATCH_MAX};
@@ -22,6 +22,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
 /// One exchange under way: a stream of answers over a stream of calls.
@@ -117,6 +118,19 @@ impl Agent {
     }
 }
 
+/// A call that has to wait goes on by itself: a caller that does not read its answers must
+/// not keep the turns of calls that are over. It ends with its stream.
+fn aside(id: u64, answer: BoxFuture<'static, v1::Answer>) -> BoxFuture<'static, v1::Answer> {
+    let running = AbortOnDropHandle::new(tokio::spawn(answer));
+    let broken = move |_| v1::Answer {
+        id,
+        answer: Some(answer::Answer::Failure(super::broken().into())),
+    };
+    running
+        .map(move |ended| ended.unwrap_or_else(broken))
+        .boxed()
+}
+
 impl<S> Exchange<S>
 where
     S: Stream<Item = Result<v1::ExchangeRequest, Status>> + Unpin,
@@ -137,10 +151,11 @@ where
         while self.has_room()
             && let Some(call) = self.waiting.pop_front()
         {
+            let id = call.id;
             let mut answer = self.agent.clone().answer(call).boxed();
             match (&mut answer).now_or_never() {
                 Some(answer) => self.put(answer),
-                None => self.running.push(answer),
+                None => self.running.push(aside(id, answer)),
             }
         }
     }

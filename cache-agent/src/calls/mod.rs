@@ -4,10 +4,12 @@ pub mod batch;
 pub mod exchange;
 pub mod get;
 pub mod invalidate;
+pub mod remove;
 pub mod set;
 pub mod store;
 pub mod stream_batch;
 pub mod watch;
+mod written;
 
 use crate::caches::Caches;
 use crate::config::Limits;

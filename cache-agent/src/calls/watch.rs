@@ -1,6 +1,6 @@
 //! Watch: what becomes invalid, told as the agent hears it.
 //!
-//! A watcher is a place in the [`Feed`], and holds nothing else. One that reads too slowly
+//! A watcher is a place in the [feed](crate::feed), and holds nothing else. One that reads too slowly
 //! finds its place gone, and is told of a gap.
 
 use crate::calls::Agent;

@@ -157,4 +157,6 @@ async fn the_applications_socket_knows_no_operators() {
         code, 200,
         "the other doors of that listener are as they were"
     );
+    let (code, _) = crate::process::http(world.admin, "/readyz").await;
+    assert_eq!(code, 404, "a probe with a wrong path is told so");
 }

@@ -179,9 +179,10 @@ impl LoaderService for Application {
 /// The policy of a cache that loads by itself.
 pub(crate) fn policy(name: &str) -> Policy {
     let mut policy = Policy::new(name).expect("a name");
-    policy.load_timeout = Duration::from_millis(500);
-    policy.write_timeout = Duration::from_millis(500);
-    policy.lease = Duration::from_secs(2);
+    // Long enough for a machine that has much else to do.
+    policy.load_timeout = Duration::from_secs(10);
+    policy.write_timeout = Duration::from_secs(10);
+    policy.lease = Duration::from_secs(12);
     policy.loads_ramp = Duration::ZERO;
     policy.lifetime.jitter = 0.0;
     policy

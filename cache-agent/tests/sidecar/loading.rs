@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tonic::Code;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn world_with(
     application: &Application,
@@ -100,7 +100,8 @@ async fn loads_that_wait_for_a_turn_go_together() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_load_that_fails_or_hangs_is_told_by_name() {
     let application = Application::default();
-    let world = world(&application).await;
+    let soon = |policy: &mut Policy| policy.load_timeout = Duration::from_millis(500);
+    let world = world_with(&application, |_| {}, soon).await;
     application.state().error = Some(Code::NotFound);
     let failed = refusal(world.unix.try_get(get("user:1")).await);
     assert_eq!(failed, (Code::Unavailable, "LOADER_FAILED".to_owned()));

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Code, Status};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn world(application: &Application, writes: WriteMode) -> World {
     let source = SourceAt::new(application.start().await);

@@ -191,6 +191,8 @@ const CACHE_AGENT: Floors = Floors {
         ("calls/invalidate.rs", 7),
         ("calls/store.rs", 7),
         ("calls/watch.rs", 7),
+        ("calls/written.rs", 7),
+        ("calls/remove.rs", 8),
         ("demo/traffic.rs", 7),
         ("page/mod.rs", 7),
         ("service.rs", 7),
