@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use crate::connect::{BusAt, DomainSettings, RemoteAt};
     use crate::policy::Refresh;
-    use crate::tier::redis::Deployment;
+    use crate::tier::redis::{Deployment, RedisAccess};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -269,12 +269,13 @@ mod tests {
                 deployment: Deployment::Single {
                     url: "redis://127.0.0.1".to_owned(),
                 },
+                access: RedisAccess::default(),
                 timeout: SECOND,
             };
         };
         let nats = |settings: &mut DomainSettings| {
             settings.bus = BusAt::Nats {
-                urls: "nats://127.0.0.1".to_owned(),
+                at: "nats://127.0.0.1".into(),
                 prefix: "cache".to_owned(),
             };
         };
