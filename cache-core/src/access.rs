@@ -80,11 +80,11 @@ impl Password {
 }
 
 impl Tls {
-    /// How rustls speaks to a server so configured.
+    /// Who may sign a server's certificate.
     ///
     /// # Errors
     /// [`Kind::Invalid`] for a file that cannot be read, or holds something else.
-    pub fn client_config(&self) -> Result<ClientConfig, Error> {
+    pub fn authorities(&self) -> Result<RootCertStore, Error> {
         let mut roots = RootCertStore::empty();
         match &self.ca {
             None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
@@ -95,6 +95,15 @@ impl Tls {
                 }
             }
         }
+        Ok(roots)
+    }
+
+    /// How rustls speaks to a server so configured.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for a file that cannot be read, or holds something else.
+    pub fn client_config(&self) -> Result<ClientConfig, Error> {
+        let roots = self.authorities()?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider);
         let builder = builder.with_safe_default_protocol_versions();

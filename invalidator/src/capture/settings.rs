@@ -118,7 +118,7 @@ pub fn settings(file: &str, text: &str, overrides: &[Override]) -> Result<Settin
 }
 
 fn database(section: &mut Section<'_>) -> Option<Database> {
-    let at = At::parse(section, &POSTGRES);
+    let at = At::parse_by_name(section, &POSTGRES);
     let slot = section.opt_parsed("slot", slot_name);
     let publication = section.opt_parsed("publication", publication_name);
     let create = section.bool_or("create", false);

@@ -17,6 +17,7 @@ mod mariadb;
 mod outage;
 mod outbox;
 mod pause;
+mod secure;
 mod setup;
 mod worked;
 mod world;
