@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use crate::connect::{BusAt, DomainSettings, RemoteAt};
     use crate::policy::Refresh;
-    use crate::tier::redis::{Deployment, RedisAccess};
+    use crate::tier::redis::Deployment;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -269,7 +269,7 @@ mod tests {
                 deployment: Deployment::Single {
                     url: "redis://127.0.0.1".to_owned(),
                 },
-                access: RedisAccess::default(),
+                access: Box::default(),
                 timeout: SECOND,
             };
         };

@@ -36,7 +36,7 @@ pub enum RemoteAt {
         /// Which.
         deployment: Deployment,
         /// What lets this process in.
-        access: RedisAccess,
+        access: Box<RedisAccess>,
         /// How long one answer may take. 200 ms by default: far above a healthy
         /// Redis, and short enough that a hung one is noticed before callers are.
         timeout: Duration,

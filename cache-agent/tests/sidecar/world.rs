@@ -13,7 +13,7 @@ use cache_core::connect::{BusAt, RemoteAt};
 use cache_core::policy::UnleasedSet;
 use cache_core::testkit::servers::nats::NatsServer;
 use cache_core::testkit::servers::redis::RedisServer;
-use cache_core::tier::redis::{Deployment, RedisAccess};
+use cache_core::tier::redis::Deployment;
 use cache_core::{DomainSettings, Policy};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -72,7 +72,7 @@ impl World {
         let settings = DomainSettings {
             remote: RemoteAt::Redis {
                 deployment: Deployment::Single { url: redis.url() },
-                access: RedisAccess::default(),
+                access: Box::default(),
                 timeout: Duration::from_secs(2),
             },
             bus: BusAt::Nats {

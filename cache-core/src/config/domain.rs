@@ -104,7 +104,7 @@ fn remote(section: &mut Section<'_>) -> Option<RemoteAt> {
     }
     Some(RemoteAt::Redis {
         deployment,
-        access,
+        access: Box::new(access),
         timeout,
     })
 }

@@ -7,7 +7,7 @@ use cache_core::metrics::Metrics;
 use cache_core::model::key::{Address, Key, KeySpace};
 use cache_core::source::Cause;
 use cache_core::testkit::servers::redis::RedisServer;
-use cache_core::tier::redis::{Deployment, RedisAccess};
+use cache_core::tier::redis::Deployment;
 use cache_core::wire::codec::Bincode;
 use cache_core::{Cache, DomainSettings, Kind, Lookup, Name, Policy, Role};
 use prometheus_client::registry::Registry;
@@ -20,7 +20,7 @@ fn settings(url: String) -> DomainSettings {
     DomainSettings {
         remote: RemoteAt::Redis {
             deployment: Deployment::Single { url },
-            access: RedisAccess::default(),
+            access: Box::default(),
             timeout: Duration::from_millis(500),
         },
         ..DomainSettings::embedded()

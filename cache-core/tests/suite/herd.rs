@@ -7,7 +7,7 @@ use cache_core::testkit::fleet::Fleet;
 use cache_core::testkit::servers::nats::NatsServer;
 use cache_core::testkit::servers::redis::RedisServer;
 use cache_core::testkit::until::pace;
-use cache_core::tier::redis::{Deployment, RedisAccess};
+use cache_core::tier::redis::Deployment;
 use cache_core::wire::codec::Bincode;
 use cache_core::{Cache, Domain, DomainSettings, Policy, Role};
 use std::process::Stdio;
@@ -210,7 +210,7 @@ async fn be_one_of_four(at: &str) {
             deployment: Deployment::Single {
                 url: redis.to_owned(),
             },
-            access: RedisAccess::default(),
+            access: Box::default(),
             timeout: Duration::from_secs(2),
         },
         bus: BusAt::Nats {

@@ -51,7 +51,7 @@ fn with_redis(deployment: Deployment, access: RedisAccess) -> DomainSettings {
     DomainSettings {
         remote: RemoteAt::Redis {
             deployment,
-            access,
+            access: Box::new(access),
             timeout: Duration::from_secs(2),
         },
         ..DomainSettings::embedded()

@@ -10,7 +10,7 @@ use cache_core::connect::{self, BusAt, RemoteAt};
 use cache_core::event::{Silent, Tier};
 use cache_core::model::position::Position;
 use cache_core::source::{Cause, Wanted};
-use cache_core::tier::redis::{Deployment, RedisAccess};
+use cache_core::tier::redis::Deployment;
 use cache_core::wire::codec::Bincode;
 use cache_core::{Cache, DomainSettings, Policy, ReadThrough, Role};
 use std::sync::Arc;
@@ -48,7 +48,7 @@ impl Places {
                 deployment: Deployment::Cluster {
                     urls: self.redis.clone(),
                 },
-                access: RedisAccess::default(),
+                access: Box::default(),
                 timeout: Duration::from_millis(500),
             },
             bus: BusAt::Nats {

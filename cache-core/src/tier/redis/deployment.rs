@@ -74,7 +74,7 @@ pub(super) fn directory(deployment: &Deployment, access: &RedisAccess) -> Result
         })
     };
     Ok(match deployment {
-        Deployment::Single { url } => Directory::Single(parse(url)?),
+        Deployment::Single { url } => Directory::Single(Box::new(parse(url)?)),
         Deployment::Cluster { urls } => {
             Directory::Cluster(urls.iter().map(parse).collect::<Result<_, _>>()?)
         }

@@ -19,7 +19,7 @@ const SLOTS: u16 = 16_384;
 #[derive(Clone, Debug)]
 pub(super) enum Directory {
     /// One node for everything.
-    Single(Place),
+    Single(Box<Place>),
     /// A cluster, found through any of its nodes.
     Cluster(Vec<Place>),
     /// A master and its replicas, watched by sentinels.
@@ -101,7 +101,7 @@ impl Directory {
         timeout: Duration,
     ) -> Option<Topology> {
         let (seed, owners) = match self {
-            Self::Single(seed) => (seed, vec![Some(seed.address()); BUCKETS]),
+            Self::Single(seed) => (&**seed, vec![Some(seed.address()); BUCKETS]),
             Self::Cluster(seeds) => {
                 let seed = seeds.first()?;
                 (seed, cluster_owners(domain, seeds, current, timeout).await?)
@@ -128,7 +128,7 @@ impl Directory {
     /// Why nobody answers: the first of those in the settings that says so.
     pub(super) async fn trouble(&self, timeout: Duration) -> Option<RedisError> {
         let (places, question) = match self {
-            Self::Single(place) => (std::slice::from_ref(place), "PING"),
+            Self::Single(place) => (std::slice::from_ref(&**place), "PING"),
             Self::Cluster(places) => (&places[..], "CLUSTER"),
             Self::Sentinel { sentinels, .. } => (&sentinels[..], "PING"),
         };

@@ -4,7 +4,7 @@ use super::{Case, asked, at, by_address, by_name, certificates, judged};
 use crate::database::{Capturing, connect};
 use crate::world::until;
 use async_nats::jetstream;
-use cache_core::testkit::certificates::Guard;
+use cache_core::testkit::certificates::{Certificates, Guard};
 use cache_core::testkit::servers::nats::NatsServer;
 use cache_core::testkit::servers::postgres::PostgresServer;
 use invalidator::at::POSTGRES;
@@ -21,6 +21,16 @@ async fn started(guard: &Guard) -> PostgresServer {
     let made = owner.batch_execute("CREATE ROLE secured SUPERUSER LOGIN REPLICATION");
     made.await.expect("it makes roles");
     server
+}
+
+/// With all that this server asks for.
+fn keys(server: &PostgresServer, certificates: &Certificates) -> String {
+    format!(
+        "url = 'postgres://secured@localhost:{}/postgres'\ntls_ca = '{}'\n{}",
+        server.port(),
+        certificates.ca().display(),
+        super::shown(&certificates.client()),
+    )
 }
 
 async fn tried(server: &PostgresServer, cases: &[Case]) {
@@ -75,7 +85,7 @@ async fn every_connection_to_postgres_obeys_its_mode_of_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_capture_an_outbox_and_a_check_go_through_tls() {
+async fn a_capture_and_an_outbox_go_through_tls() {
     let certificates = certificates();
     let server = started(&certificates.asking()).await;
     let nats = NatsServer::start().await.expect("a NATS");
@@ -83,12 +93,7 @@ async fn a_capture_an_outbox_and_a_check_go_through_tls() {
     let users = sql(&[table("public.users").expect("a table")]);
     let tables = format!("CREATE TABLE users (id bigint PRIMARY KEY, email text); {users}");
     owner.batch_execute(&tables).await.expect("it makes tables");
-    let keys = format!(
-        "url = 'postgres://secured@localhost:{}/postgres'\ntls_ca = '{}'\n{}",
-        server.port(),
-        certificates.ca().display(),
-        super::shown(&certificates.client()),
-    );
+    let keys = keys(&server, &certificates);
     let events = |stream: &str| {
         format!(
             "[events]\nurl = '{}'\nstream = '{stream}'\nprefix = '{}'\ncreate_stream = true\n",
@@ -125,7 +130,20 @@ async fn a_capture_an_outbox_and_a_check_go_through_tls() {
     .await;
     capture.stop().await;
     relay.stop().await;
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_takes_the_tls_of_the_file_of_a_capture() {
+    let certificates = certificates();
+    let server = started(&certificates.asking()).await;
+    let owner = connect(&server).await;
+    let table = "CREATE TABLE users (id bigint PRIMARY KEY); \
+        CREATE PUBLICATION all_of_it FOR TABLE users";
+    owner.batch_execute(table).await.expect("it makes tables");
+    let captured = format!(
+        "[postgres]\n{}[events]\nurl = 'nats://n'\nstream = 'CDC'\n",
+        keys(&server, &certificates)
+    );
     let folder = tempfile::TempDir::new().expect("a folder");
     let (file, rules) = (
         folder.path().join("capture.toml"),

@@ -126,10 +126,7 @@ impl Running {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_invalidator_works_over_tls_with_the_rights_of_the_manual() {
-    let certificates = certificates();
-    let redis = redis(&certificates).await;
+async fn nats(certificates: &Certificates) -> (NatsServer, Link) {
     let configuration = format!("{}{}", tls(&certificates.asking()), rights());
     let nats = NatsServer::start_with(&configuration)
         .await
@@ -158,6 +155,14 @@ async fn an_invalidator_works_over_tls_with_the_rights_of_the_manual() {
         .create_stream(stream)
         .await
         .expect("NATS is up");
+    (nats, link)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invalidator_works_over_tls_with_the_rights_of_the_manual() {
+    let certificates = certificates();
+    let redis = redis(&certificates).await;
+    let (nats, link) = nats(&certificates).await;
 
     let text = file(&redis, &nats, &certificates, "invalidator:change-me");
     let app = opened(&text).await.expect("it is let in");
@@ -185,9 +190,17 @@ async fn an_invalidator_works_over_tls_with_the_rights_of_the_manual() {
     let app = opened(&text).await.expect("it is let in");
     assert!(is_marked(&redis, "user:8").await);
     Running::start(app).await.stop().await;
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invalidator_that_is_not_let_in_says_what_it_lacks() {
+    let certificates = certificates();
+    let redis = redis(&certificates).await;
+    let (nats, _) = nats(&certificates).await;
+
+    let text = file(&redis, &nats, &certificates, "invalidator:change-me");
     let wrong = file(&redis, &nats, &certificates, "invalidator:wrong");
-    let refused = opened(&wrong).await.err().expect("it is not let in");
+    let refused = opened(&wrong).await.expect_err("it is not let in");
     assert_eq!(refused.kind(), Kind::Unavailable);
     assert!(
         refused
@@ -199,6 +212,6 @@ async fn an_invalidator_works_over_tls_with_the_rights_of_the_manual() {
         .lines()
         .filter(|line| !line.starts_with("tls_cert") && !line.starts_with("tls_key"));
     let bare: String = bare.map(|line| format!("{line}\n")).collect();
-    let refused = opened(&bare).await.err().expect("it is not let in");
+    let refused = opened(&bare).await.expect_err("it is not let in");
     assert!(refused.to_string().contains("`tls_cert`"), "{refused}");
 }
