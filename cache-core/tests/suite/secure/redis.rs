@@ -148,8 +148,7 @@ async fn no_secret_is_in_any_text_of_the_settings() {
     );
     let why = open(&settings)
         .await
-        .err()
-        .expect("nobody is there")
+        .expect_err("nobody is there")
         .to_string();
     assert!(!why.contains("s3cret"), "{why}");
 }
