@@ -1,6 +1,7 @@
 //! The life of an agent: listen, join the domain, serve, drain.
 
 use crate::caches::Caches;
+use crate::callers::Callers;
 use crate::calls::Agent;
 use crate::config::{Drain, Limits};
 use crate::gate::Gate;
@@ -41,6 +42,7 @@ pub struct App {
     /// Whether it is ready.
     pub readiness: Readiness,
     gate: Gate,
+    callers: Callers,
     registry: Arc<Registry>,
     began: Tick,
     demo: Arc<OnceLock<Box<dyn Fn() -> Demo + Send + Sync>>>,
@@ -70,10 +72,17 @@ impl App {
             watcher,
             readiness: Readiness::starting().await,
             gate,
+            callers: Callers::default(),
             registry: Arc::new(registry),
             began,
             demo: Arc::default(),
         }
+    }
+
+    /// The same, for these callers only.
+    #[must_use]
+    pub fn for_callers(self, callers: Callers) -> Self {
+        Self { callers, ..self }
     }
 
     /// Opens the caches in a joined domain; the agent is ready from here on.
@@ -147,9 +156,11 @@ impl App {
         );
         let admin = tokio::spawn(admin);
         let sweep = tokio::spawn(self.agent.clone().sweep());
+        let reread = tokio::spawn(self.callers.clone().reread());
         let grpc = Grpc {
             agent: self.agent.clone(),
             gate: self.gate.clone(),
+            callers: self.callers.clone(),
             health: self.readiness.reporter(),
         };
         let mut servers = JoinSet::new();
@@ -167,6 +178,7 @@ impl App {
             self.drain(drain, &close, &mut servers).await;
         }
         sweep.abort();
+        reread.abort();
         self.agent.leases.clear();
         if let Some(domain) = self.agent.caches.domain() {
             domain.leave().await;

@@ -5,7 +5,8 @@
 //!
 //! [listen]
 //! unix = "/run/cache-agent/agent.sock"
-//! tcp = "127.0.0.1:7390"      # loopback only
+//! unix_mode = "0660"          # who may connect to it
+//! tcp = "127.0.0.1:7390"      # loopback only, unless callers are asked who they are
 //! requests_max = 1024         # calls at once; more are turned away
 //! deadline = "1s"             # of calls that name none
 //!
@@ -24,16 +25,24 @@
 //!
 //! [[cache]]
 //! name = "users"
+//!
+//! # With any of these, every call must be one of them.
+//! [[identity]]
+//! name = "shop"
+//! token_file = "/run/secrets/shop"   # a token on each line, all of them good; read anew
+//! uid = 1000                         # or who runs as this user, on the Unix socket
+//! caches = ["users"]                 # default: all
+//! may = ["read", "fill"]             # default: all; and set, invalidate
 //! ```
 //!
 //! `[domain]`, `[l2]`, `[bus]` and `[[cache]]` are read by
 //! [`cache_core::config::domain`], the same for every service.
 
-use cache_core::config::domain;
 use cache_core::config::reader::{self, Section};
 use cache_core::config::report::Report;
-use cache_core::{DomainSettings, Policy};
-use std::collections::HashSet;
+use cache_core::config::{access, domain};
+use cache_core::{DomainSettings, Name, Policy};
+use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -48,6 +57,8 @@ pub struct Config {
     pub domain: DomainSettings,
     /// The caches; at least one.
     pub caches: Vec<Policy>,
+    /// Who may call; everybody if there is none.
+    pub identities: Vec<Identity>,
     /// Where the API listens.
     pub listen: Listen,
     /// Where the admin listener is: port 9464 on loopback by default.
@@ -63,10 +74,56 @@ pub struct Config {
 pub struct Listen {
     /// The Unix socket, if there is one.
     pub unix: Option<PathBuf>,
-    /// The loopback address, if there is one.
+    /// Its mode: the owner and the group by default.
+    pub unix_mode: u32,
+    /// The address, if there is one: on loopback unless callers are asked who they are.
     pub tcp: Option<SocketAddr>,
     /// The limits.
     pub limits: Limits,
+}
+
+/// Somebody who may call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// How logs and errors call it.
+    pub name: String,
+    /// The file with its tokens.
+    pub token: Option<PathBuf>,
+    /// The user that it runs as, on the Unix socket.
+    pub uid: Option<u32>,
+    /// The caches that it may use; all if there are none.
+    pub caches: Option<BTreeSet<String>>,
+    /// What it may do.
+    pub may: Vec<Operation>,
+}
+
+/// What a caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Ask for values, and for leases with them.
+    Read,
+    /// Store under a lease, or give it back.
+    Fill,
+    /// Store without a lease.
+    Set,
+    /// Invalidate.
+    Invalidate,
+}
+
+impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Fill, Self::Set, Self::Invalidate];
+
+    /// What it takes to call a method; nothing for one without a permission of its own.
+    pub fn of(method: &str) -> Option<Self> {
+        match method {
+            "Get" | "BatchGet" => Some(Self::Read),
+            "Fill" | "ReleaseLease" => Some(Self::Fill),
+            "Set" => Some(Self::Set),
+            "Invalidate" => Some(Self::Invalidate),
+            _ => None,
+        }
+    }
 }
 
 /// The limits of the API.
@@ -132,7 +189,9 @@ fn config(file: &mut Section<'_>) -> Option<Config> {
     let words = [("refuse", Start::Refuse), ("degraded", Start::Degraded)];
     let start = file.word_or("start", &words, Start::Refuse);
     let domain = domain::settings(file);
-    let listen = file.section("listen", listen);
+    let identities = identities(file);
+    let asked = identities.iter().any(|identity| identity.token.is_some());
+    let listen = file.section("listen", |section| listen(section, asked));
     let admin = file.section("admin", |section| {
         let usual = SocketAddr::from(([127, 0, 0, 1], 9464));
         Some(section.opt_parsed("address", loopback).unwrap_or(usual))
@@ -149,13 +208,14 @@ fn config(file: &mut Section<'_>) -> Option<Config> {
         domain: domain?,
         caches: caches?,
         listen: listen?,
+        identities,
         admin: admin?,
         drain: drain?,
         start,
     })
 }
 
-fn listen(section: &mut Section<'_>) -> Option<Listen> {
+fn listen(section: &mut Section<'_>, asked: bool) -> Option<Listen> {
     let usual = Limits::default();
     let unix = section.opt_parsed("unix", |text| {
         let path = PathBuf::from(text);
@@ -163,7 +223,11 @@ fn listen(section: &mut Section<'_>) -> Option<Listen> {
             .then_some(path)
             .ok_or_else(|| format!("`{text}` is not absolute"))
     });
-    let tcp = section.opt_parsed("tcp", loopback);
+    let unix_mode = section.opt_parsed("unix_mode", mode).unwrap_or(0o660);
+    let tcp = match asked {
+        true => section.opt_parsed("tcp", address),
+        false => section.opt_parsed("tcp", loopback),
+    };
     let named = section.has("unix") || section.has("tcp");
     let limits = Limits {
         requests_max: section.integer_or("requests_max", 1..=100_000u32, 1024) as usize,
@@ -175,21 +239,71 @@ fn listen(section: &mut Section<'_>) -> Option<Listen> {
         section.complain("unix", wrong.to_owned());
         return None;
     }
-    Some(Listen { unix, tcp, limits })
+    Some(Listen {
+        unix,
+        unix_mode,
+        tcp,
+        limits,
+    })
 }
 
-/// An address on this machine. The API has no authentication: whoever reaches it
-/// reads and fills every cache.
+/// Reads the mode of the socket: nobody needs to run it, and whoever connects writes.
+fn mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| mode & !0o666 == 0);
+    mode.ok_or_else(|| format!("`{text}` is no mode of a socket; write one like 0660"))
+}
+
+/// Reads who may call.
+fn identities(file: &mut Section<'_>) -> Vec<Identity> {
+    let words = [
+        ("read", Operation::Read),
+        ("fill", Operation::Fill),
+        ("set", Operation::Set),
+        ("invalidate", Operation::Invalidate),
+    ];
+    let mut names = HashSet::new();
+    file.sections("identity", |section| {
+        let name = section.parsed("name", |text| Name::new(text).map_err(|e| e.to_string()));
+        let token = access::file(section, "token_file");
+        let uid = section.integer_or("uid", 0..=u32::MAX, 0);
+        let uid = section.has("uid").then_some(uid);
+        let caches = section.list("caches", |text| Name::new(text).map_err(|e| e.to_string()));
+        let caches = caches.map(|all| all.iter().map(|name| name.as_str().to_owned()).collect());
+        let may = section.words("may", &words);
+        let name = name?.as_str().to_owned();
+        if !section.has("token_file") && uid.is_none() {
+            let wrong = "neither `token_file` nor `uid`: how would it be known?";
+            section.complain("name", wrong.to_owned());
+        }
+        if !names.insert(name.clone()) {
+            section.complain("name", format!("the identity `{name}` is here twice"));
+        }
+        Some(Identity {
+            name,
+            token,
+            uid,
+            caches,
+            may: may.unwrap_or_else(|| Operation::ALL.to_vec()),
+        })
+    })
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse();
+    address.map_err(|_| format!("`{text}` is no address and port; write one like 127.0.0.1:7390"))
+}
+
+/// An address on this machine, because whoever reaches it reads and fills every cache.
 fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| format!("`{text}` is no address and port; write one like 127.0.0.1:7390"))?;
+    let address = address(text)?;
     if address.ip().is_loopback() {
         return Ok(address);
     }
     Err(format!(
         "{address} can be reached from other machines, and nothing here asks who is calling; \
-         use 127.0.0.1, [::1] or a Unix socket"
+         use 127.0.0.1, [::1] or a Unix socket, or name callers with tokens in [[identity]]"
     ))
 }
 

@@ -38,6 +38,12 @@ pub enum Reason {
     Invalid,
     /// A cache that is not configured.
     CacheUnknown,
+    /// A call that says nothing of who sends it.
+    TokenMissing,
+    /// A token that nobody has.
+    TokenInvalid,
+    /// A cache, or a method, that the caller may not use.
+    CacheForbidden,
     /// Too many calls run at once, or too much waits for L2.
     Overloaded,
     /// L2 or the bus cannot be reached.
@@ -126,6 +132,9 @@ impl Reason {
             Self::FieldMissing => ("FIELD_MISSING", Code::InvalidArgument),
             Self::Invalid => ("INVALID", Code::InvalidArgument),
             Self::CacheUnknown => ("CACHE_UNKNOWN", Code::FailedPrecondition),
+            Self::TokenMissing => ("TOKEN_MISSING", Code::Unauthenticated),
+            Self::TokenInvalid => ("TOKEN_INVALID", Code::Unauthenticated),
+            Self::CacheForbidden => ("CACHE_FORBIDDEN", Code::PermissionDenied),
             // Not UNAVAILABLE, which clients retry at once and people are woken for.
             Self::Overloaded => ("OVERLOADED", Code::ResourceExhausted),
             Self::L2Unavailable => ("L2_UNAVAILABLE", Code::Unavailable),

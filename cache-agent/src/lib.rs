@@ -22,6 +22,7 @@
 
 pub mod app;
 pub mod caches;
+pub mod callers;
 pub mod calls;
 pub mod cli;
 pub mod config;

@@ -1,7 +1,9 @@
 //! The gRPC methods: unpack, call, pack.
 
+use crate::callers::{Names, permit};
 use crate::calls::Agent;
 use crate::deadline::Deadline;
+use crate::failure::Failure;
 use crate::proto::v1;
 use crate::proto::v1::cache_service_server::CacheService;
 use crate::proto::v1::invalidation_service_server::InvalidationService;
@@ -19,9 +21,10 @@ impl Service {
         Self { agent }
     }
 
-    fn unpack<T>(&self, request: Request<T>) -> (T, Deadline) {
+    fn unpack<T: Names>(&self, request: Request<T>) -> Result<(T, Deadline), Failure> {
+        permit(&request)?;
         let deadline = Deadline::of(request.metadata(), self.agent.deadline);
-        (request.into_inner(), deadline)
+        Ok((request.into_inner(), deadline))
     }
 }
 
@@ -31,7 +34,7 @@ impl CacheService for Service {
         &self,
         request: Request<v1::GetRequest>,
     ) -> Result<Response<v1::GetResponse>, Status> {
-        let (request, deadline) = self.unpack(request);
+        let (request, deadline) = self.unpack(request)?;
         Ok(Response::new(self.agent.get(request, deadline).await?))
     }
 
@@ -39,7 +42,7 @@ impl CacheService for Service {
         &self,
         request: Request<v1::BatchGetRequest>,
     ) -> Result<Response<v1::BatchGetResponse>, Status> {
-        let (request, deadline) = self.unpack(request);
+        let (request, deadline) = self.unpack(request)?;
         let results = self.agent.batch_get(request.requests, deadline).await?;
         Ok(Response::new(v1::BatchGetResponse { results }))
     }
@@ -48,7 +51,7 @@ impl CacheService for Service {
         &self,
         request: Request<v1::FillRequest>,
     ) -> Result<Response<v1::FillResponse>, Status> {
-        let (request, deadline) = self.unpack(request);
+        let (request, deadline) = self.unpack(request)?;
         Ok(Response::new(self.agent.fill(request, deadline).await?))
     }
 
@@ -56,7 +59,8 @@ impl CacheService for Service {
         &self,
         request: Request<v1::ReleaseLeaseRequest>,
     ) -> Result<Response<v1::ReleaseLeaseResponse>, Status> {
-        self.agent.release(request.get_ref())?;
+        let (request, _) = self.unpack(request)?;
+        self.agent.release(&request)?;
         Ok(Response::new(v1::ReleaseLeaseResponse {}))
     }
 
@@ -64,7 +68,7 @@ impl CacheService for Service {
         &self,
         request: Request<v1::SetRequest>,
     ) -> Result<Response<v1::SetResponse>, Status> {
-        let (request, deadline) = self.unpack(request);
+        let (request, deadline) = self.unpack(request)?;
         Ok(Response::new(self.agent.set(request, deadline).await?))
     }
 }
@@ -75,7 +79,7 @@ impl InvalidationService for Service {
         &self,
         request: Request<v1::InvalidateRequest>,
     ) -> Result<Response<v1::InvalidateResponse>, Status> {
-        let (request, deadline) = self.unpack(request);
+        let (request, deadline) = self.unpack(request)?;
         let l2_acknowledged = self.agent.invalidate(request, deadline).await?;
         Ok(Response::new(v1::InvalidateResponse { l2_acknowledged }))
     }

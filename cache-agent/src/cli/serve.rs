@@ -1,6 +1,7 @@
 //! `cache-agent serve` and `cache-agent check`.
 
 use crate::app::App;
+use crate::callers::Callers;
 use crate::cli::exit::{self, fail};
 use crate::config::{self, Config, Listen, Start};
 use crate::listen::{self, Doors, ListenError, UnixDoor};
@@ -43,12 +44,20 @@ pub async fn run(file: &Path) -> Exit {
         Ok(doors) => doors,
         Err(error) => return fail(&error),
     };
+    let callers = match Callers::new(config.identities) {
+        Ok(callers) => callers,
+        Err(problem) => {
+            eprintln!("cache-agent: [[identity]]: {problem}");
+            return Exit::Usage;
+        }
+    };
     let app = App::new(
         config.caches,
         config.listen.limits,
         Arc::new(SystemClock::new()),
     )
-    .await;
+    .await
+    .for_callers(callers);
     if config.start == Start::Refuse
         && let Err(error) = app.join(&config.domain).await
     {
@@ -83,7 +92,7 @@ async fn doors(listen: &Listen, admin: SocketAddr) -> Result<Doors, ListenError>
         admin: listen::tcp(admin).await?,
     };
     if let Some(path) = &listen.unix {
-        doors.unix = Some(UnixDoor::bind(path).await?);
+        doors.unix = Some(UnixDoor::bind_for(path, listen.unix_mode).await?);
         tracing::info!(path = %path.display(), "the API listens");
     }
     if let Some(address) = listen.tcp {

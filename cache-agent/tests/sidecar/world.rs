@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use cache_agent::app::App;
+use cache_agent::callers::Callers;
 use cache_agent::config::{Drain, Limits};
 use cache_agent::listen::{self, Doors, UnixDoor};
 use cache_agent::proto::v1::cache_service_client::CacheServiceClient;
@@ -45,7 +46,7 @@ pub(crate) struct World {
 pub(crate) struct Client {
     pub(crate) channel: Channel,
     pub(crate) cache: CacheServiceClient<Channel>,
-    invalidation: InvalidationServiceClient<Channel>,
+    pub(crate) invalidation: InvalidationServiceClient<Channel>,
 }
 
 /// What a Get was answered.
@@ -59,11 +60,18 @@ pub(crate) enum Got {
 
 impl World {
     pub(crate) async fn embedded() -> Self {
-        Self::start(DomainSettings::embedded(), None, quick(), Limits::default()).await
+        Self::embedded_with(quick(), Limits::default()).await
+    }
+
+    /// For these callers only.
+    pub(crate) async fn embedded_for(callers: Callers) -> Self {
+        let settings = DomainSettings::embedded();
+        Self::start(settings, None, quick(), Limits::default(), callers).await
     }
 
     pub(crate) async fn embedded_with(drain: Drain, limits: Limits) -> Self {
-        Self::start(DomainSettings::embedded(), None, drain, limits).await
+        let settings = DomainSettings::embedded();
+        Self::start(settings, None, drain, limits, Callers::default()).await
     }
 
     pub(crate) async fn real() -> Self {
@@ -82,7 +90,9 @@ impl World {
             proof: Proof::Echo,
             ..DomainSettings::embedded()
         };
-        Self::start(settings, Some((redis, nats)), quick(), Limits::default()).await
+        let servers = Some((redis, nats));
+        let limits = Limits::default();
+        Self::start(settings, servers, quick(), limits, Callers::default()).await
     }
 
     async fn start(
@@ -90,6 +100,7 @@ impl World {
         servers: Option<(RedisServer, NatsServer)>,
         drain: Drain,
         limits: Limits,
+        callers: Callers,
     ) -> Self {
         let folder = TempDir::new().expect("a folder for the socket");
         let socket = folder.path().join("agent.sock");
@@ -106,6 +117,7 @@ impl World {
         let tcp = tcp.expect("the door just opened");
         let admin = doors.admin.local_addr().expect("its address");
         let app = App::new(policies(), limits, Arc::new(SystemClock::new())).await;
+        let app = app.for_callers(callers);
         app.join(&settings).await.expect("the domain is joined");
         let stop = CancellationToken::new();
         let serving = tokio::spawn(app.clone().serve(doors, drain, stop.clone()));

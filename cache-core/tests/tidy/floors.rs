@@ -171,6 +171,7 @@ const CACHE_AGENT: Floors = Floors {
         ("demo/members.rs", 1),
         ("failure.rs", 1),
         ("caches.rs", 2),
+        ("callers.rs", 2),
         ("convert.rs", 2),
         ("gate.rs", 2),
         ("calls/mod.rs", 3),

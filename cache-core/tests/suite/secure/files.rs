@@ -139,5 +139,5 @@ fn everything_that_is_wrong_with_them_is_told_at_once() {
     }
     let problems = read("[l2]\nurls = ['rediss://r:1']\n[bus]\nuser = 'u'\n");
     let problems = problems.expect_err("NATS is nowhere");
-    assert!(problems.contains("`user` without `url`"), "{problems}");
+    assert!(problems.contains("`url` is missing"), "{problems}");
 }
