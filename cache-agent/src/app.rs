@@ -1,5 +1,6 @@
 //! The life of an agent: listen, join the domain, serve, drain.
 
+use crate::accept::Accept;
 use crate::caches::Caches;
 use crate::callers::Callers;
 use crate::calls::Agent;
@@ -43,6 +44,7 @@ pub struct App {
     pub readiness: Readiness,
     gate: Gate,
     callers: Callers,
+    accept: Accept,
     registry: Arc<Registry>,
     began: Tick,
     demo: Arc<OnceLock<Box<dyn Fn() -> Demo + Send + Sync>>>,
@@ -73,6 +75,7 @@ impl App {
             readiness: Readiness::starting().await,
             gate,
             callers: Callers::default(),
+            accept: Accept::default(),
             registry: Arc::new(registry),
             began,
             demo: Arc::default(),
@@ -83,6 +86,12 @@ impl App {
     #[must_use]
     pub fn for_callers(self, callers: Callers) -> Self {
         Self { callers, ..self }
+    }
+
+    /// The same, which takes these connections to its port only.
+    #[must_use]
+    pub fn accepting(self, accept: Accept) -> Self {
+        Self { accept, ..self }
     }
 
     /// Opens the caches in a joined domain; the agent is ready from here on.
@@ -161,6 +170,7 @@ impl App {
             agent: self.agent.clone(),
             gate: self.gate.clone(),
             callers: self.callers.clone(),
+            accept: self.accept.clone(),
             health: self.readiness.reporter(),
         };
         let mut servers = JoinSet::new();

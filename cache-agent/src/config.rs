@@ -7,6 +7,10 @@
 //! unix = "/run/cache-agent/agent.sock"
 //! unix_mode = "0660"          # who may connect to it
 //! tcp = "127.0.0.1:7390"      # loopback only, unless callers are asked who they are
+//! tls_cert = "/etc/tls/agent.pem"    # of the port; read at each connection
+//! tls_key = "/etc/tls/agent.key"
+//! tls_client_ca = "/etc/tls/ca.pem"  # clients show a certificate that it signed
+//! connections_max = 1024      # to the port; more are closed
 //! requests_max = 1024         # calls at once; more are turned away
 //! deadline = "1s"             # of calls that name none
 //!
@@ -38,6 +42,8 @@
 //! `[domain]`, `[l2]`, `[bus]` and `[[cache]]` are read by
 //! [`cache_core::config::domain`], the same for every service.
 
+use crate::accept::{Accept, CONNECTIONS_MAX, ServerTls};
+use cache_core::access::Identity as Certificate;
 use cache_core::config::reader::{self, Section};
 use cache_core::config::report::Report;
 use cache_core::config::{access, domain};
@@ -51,7 +57,7 @@ const MILLI: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// All settings of one agent.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// How Redis and NATS are reached.
     pub domain: DomainSettings,
@@ -70,7 +76,7 @@ pub struct Config {
 }
 
 /// Where the API listens, and within what limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Listen {
     /// The Unix socket, if there is one.
     pub unix: Option<PathBuf>,
@@ -78,6 +84,8 @@ pub struct Listen {
     pub unix_mode: u32,
     /// The address, if there is one: on loopback unless callers are asked who they are.
     pub tcp: Option<SocketAddr>,
+    /// Which connections to it are taken.
+    pub accept: Accept,
     /// The limits.
     pub limits: Limits,
 }
@@ -224,7 +232,7 @@ fn listen(section: &mut Section<'_>, asked: bool) -> Option<Listen> {
             .ok_or_else(|| format!("`{text}` is not absolute"))
     });
     let unix_mode = section.opt_parsed("unix_mode", mode).unwrap_or(0o660);
-    let tcp = match asked {
+    let tcp = match asked || section.has("tls_client_ca") {
         true => section.opt_parsed("tcp", address),
         false => section.opt_parsed("tcp", loopback),
     };
@@ -233,6 +241,7 @@ fn listen(section: &mut Section<'_>, asked: bool) -> Option<Listen> {
         requests_max: section.integer_or("requests_max", 1..=100_000u32, 1024) as usize,
         deadline: section.duration_or("deadline", 10 * MILLI..=60 * SECOND, usual.deadline),
     };
+    let accept = accept(section);
     if !named {
         let wrong =
             "nothing to listen on: set `unix` to a path, `tcp` to a loopback address, or both";
@@ -243,8 +252,36 @@ fn listen(section: &mut Section<'_>, asked: bool) -> Option<Listen> {
         unix,
         unix_mode,
         tcp,
+        accept,
         limits,
     })
+}
+
+/// Reads which connections to the port are taken.
+fn accept(section: &mut Section<'_>) -> Accept {
+    let usual = Accept::default();
+    let cert = access::file(section, "tls_cert");
+    let key = access::file(section, "tls_key");
+    let client_ca = access::file(section, "tls_client_ca");
+    let most = section.integer_or("connections_max", 1..=100_000u32, CONNECTIONS_MAX as u32);
+    let whole = section.has("tls_cert") && section.has("tls_key");
+    for key in ["tls_cert", "tls_key", "tls_client_ca"] {
+        if section.has(key) && !whole {
+            let wrong = format!("`{key}` takes both `tls_cert` and `tls_key`");
+            section.complain(key, wrong);
+        }
+    }
+    let own = cert.zip(key).map(|(cert, key)| Certificate { cert, key });
+    let tls = own.map(|own| ServerTls::new(own, client_ca)).transpose();
+    let tls = tls.unwrap_or_else(|problem| {
+        section.complain("tls_cert", problem);
+        None
+    });
+    Accept {
+        tls,
+        connections_max: most as usize,
+        ..usual
+    }
 }
 
 /// Reads the mode of the socket: nobody needs to run it, and whoever connects writes.
@@ -303,7 +340,8 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     }
     Err(format!(
         "{address} can be reached from other machines, and nothing here asks who is calling; \
-         use 127.0.0.1, [::1] or a Unix socket, or name callers with tokens in [[identity]]"
+         use 127.0.0.1, [::1] or a Unix socket, or name callers with tokens in [[identity]], \
+         or ask for certificates with `tls_client_ca`"
     ))
 }
 

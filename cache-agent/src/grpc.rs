@@ -1,5 +1,6 @@
 //! The gRPC server: the API behind its gate, health and reflection, on both doors.
 
+use crate::accept::Accept;
 use crate::callers::Callers;
 use crate::calls::Agent;
 use crate::gate::Gate;
@@ -15,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic::transport::server::{Router, TcpIncoming};
+use tonic::transport::server::Router;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tower::layer::util::{Identity, Stack};
@@ -39,6 +40,8 @@ pub struct Grpc {
     pub agent: Agent,
     /// The gate before it.
     pub gate: Gate,
+    /// Which connections to the port are taken.
+    pub accept: Accept,
     /// Who may call.
     pub callers: Callers,
     /// What the health service answers from.
@@ -63,8 +66,7 @@ impl Grpc {
     /// # Errors
     /// The transport's.
     pub async fn serve_tcp(self, door: TcpListener, close: CancellationToken) -> io::Result<()> {
-        // Answers are small and awaited one by one: never held back for more.
-        let incoming = TcpIncoming::from(door).with_nodelay(Some(true));
+        let incoming = self.accept.clone().from(door);
         let router = self.router()?;
         let served = router.serve_with_incoming_shutdown(incoming, close.cancelled_owned());
         served.await.map_err(io::Error::other)

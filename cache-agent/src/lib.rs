@@ -20,6 +20,7 @@
 //! | [`dev`], [`demo`] | all of it in one process, with a database that changes |
 //! | [`config`], [`cli`] | the configuration file and the command line |
 
+pub mod accept;
 pub mod app;
 pub mod caches;
 pub mod callers;

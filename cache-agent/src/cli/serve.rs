@@ -57,7 +57,8 @@ pub async fn run(file: &Path) -> Exit {
         Arc::new(SystemClock::new()),
     )
     .await
-    .for_callers(callers);
+    .for_callers(callers)
+    .accepting(config.listen.accept);
     if config.start == Start::Refuse
         && let Err(error) = app.join(&config.domain).await
     {

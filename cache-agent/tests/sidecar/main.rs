@@ -1,6 +1,7 @@
 //! The sidecar as its callers see it: over gRPC, on both doors, on the embedded
 //! domain and on real servers, and as a process.
 
+mod accept;
 mod callers;
 mod control;
 mod life;

@@ -1,6 +1,7 @@
 //! An agent to talk to, and the words to do it in.
 
 use bytes::Bytes;
+use cache_agent::accept::Accept;
 use cache_agent::app::App;
 use cache_agent::callers::Callers;
 use cache_agent::config::{Drain, Limits};
@@ -37,6 +38,7 @@ pub(crate) struct World {
     pub(crate) stop: CancellationToken,
     pub(crate) serving: JoinHandle<std::io::Result<()>>,
     pub(crate) admin: SocketAddr,
+    pub(crate) port: SocketAddr,
     pub(crate) folder: TempDir,
     _servers: Option<(RedisServer, NatsServer)>,
 }
@@ -61,6 +63,16 @@ pub(crate) enum Got {
 impl World {
     pub(crate) async fn embedded() -> Self {
         Self::embedded_with(quick(), Limits::default()).await
+    }
+
+    /// With these connections to its port only, to which the test connects by itself.
+    pub(crate) async fn embedded_accepting(accept: Accept) -> (Self, SocketAddr) {
+        let settings = DomainSettings::embedded();
+        let limits = Limits::default();
+        let start = Self::start_with(settings, None, quick(), limits, |app| app.accepting(accept));
+        let world = start.await;
+        let port = world.port;
+        (world, port)
     }
 
     /// For these callers only.
@@ -102,6 +114,19 @@ impl World {
         limits: Limits,
         callers: Callers,
     ) -> Self {
+        Self::start_with(settings, servers, drain, limits, |app| {
+            app.for_callers(callers)
+        })
+        .await
+    }
+
+    async fn start_with(
+        settings: DomainSettings,
+        servers: Option<(RedisServer, NatsServer)>,
+        drain: Drain,
+        limits: Limits,
+        of: impl FnOnce(App) -> App,
+    ) -> Self {
         let folder = TempDir::new().expect("a folder for the socket");
         let socket = folder.path().join("agent.sock");
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -117,14 +142,15 @@ impl World {
         let tcp = tcp.expect("the door just opened");
         let admin = doors.admin.local_addr().expect("its address");
         let app = App::new(policies(), limits, Arc::new(SystemClock::new())).await;
-        let app = app.for_callers(callers);
+        let app = of(app);
         app.join(&settings).await.expect("the domain is joined");
         let stop = CancellationToken::new();
         let serving = tokio::spawn(app.clone().serve(doors, drain, stop.clone()));
         Self {
             app,
             unix: Client::connect(&format!("unix://{}", socket.display())).await,
-            tcp: Client::connect(&format!("http://{tcp}")).await,
+            tcp: Client::lazy(&format!("http://{tcp}")),
+            port: tcp,
             stop,
             serving,
             admin,
@@ -156,7 +182,16 @@ pub(crate) fn quick() -> Drain {
 impl Client {
     pub(crate) async fn connect(address: &str) -> Self {
         let endpoint = Endpoint::from_shared(address.to_owned()).expect("an address");
-        let channel = endpoint.connect().await.expect("the agent listens");
+        Self::over(endpoint.connect().await.expect("the agent listens"))
+    }
+
+    /// Connects when it is first used.
+    pub(crate) fn lazy(address: &str) -> Self {
+        let endpoint = Endpoint::from_shared(address.to_owned()).expect("an address");
+        Self::over(endpoint.connect_lazy())
+    }
+
+    pub(crate) fn over(channel: Channel) -> Self {
         let most = 32 * 1024 * 1024;
         Self {
             cache: CacheServiceClient::new(channel.clone())

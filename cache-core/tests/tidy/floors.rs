@@ -159,7 +159,8 @@ const CACHE_CORE: Floors = Floors {
 
 const CACHE_AGENT: Floors = Floors {
     floors: &[
-        ("config.rs", 0),
+        ("accept.rs", 0),
+        ("config.rs", 1),
         ("deadline.rs", 0),
         ("demo/mod.rs", 0),
         ("health.rs", 0),
