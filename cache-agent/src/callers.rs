@@ -90,10 +90,13 @@ impl Callers {
         turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             turn.tick().await;
-            for known in self.0.iter() {
-                known.reread();
-            }
+            self.reread_now();
         }
+    }
+
+    /// Reads the files again.
+    pub fn reread_now(&self) {
+        self.0.iter().for_each(Known::reread);
     }
 
     /// Who sent these headers.

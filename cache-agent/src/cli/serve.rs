@@ -99,6 +99,9 @@ async fn doors(listen: &Listen, admin: SocketAddr) -> Result<Doors, ListenError>
     if let Some(address) = listen.tcp {
         doors.tcp = Some(listen::tcp(address).await?);
         tracing::info!(%address, "the API listens");
+        if !address.ip().is_loopback() && listen.accept.tls.is_none() {
+            tracing::warn!("tokens go over the network in the clear; set `tls_cert` and `tls_key`");
+        }
     }
     tracing::info!(address = %admin, "the admin listener is open");
     Ok(doors)

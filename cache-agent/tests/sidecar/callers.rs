@@ -195,7 +195,8 @@ async fn each_cache_is_for_those_who_may() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_rotates_without_a_restart() {
     let own = file(TOKEN);
-    let world = World::embedded_for(callers(vec![identity("shop", Some(own.path()))])).await;
+    let all = callers(vec![identity("shop", Some(own.path()))]);
+    let world = World::embedded_for(all.clone()).await;
     let is_in = async |token: &str| gets(&world.tcp, with(token, get("k"))).await.is_ok();
     assert!(is_in(TOKEN).await && !is_in(OTHER).await);
     let soon = Duration::from_secs(10);
@@ -208,7 +209,7 @@ async fn a_token_rotates_without_a_restart() {
     new.expect("files are read again");
     // What cannot be read takes nobody's right away.
     fs::remove_file(own.path()).expect("it is there");
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    all.reread_now();
     assert!(is_in(OTHER).await);
 }
 
