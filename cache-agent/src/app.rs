@@ -1,7 +1,9 @@
 //! The life of an agent: listen, join the domain, serve, drain.
 
+use crate::accept::Accept;
 use crate::admin::Admin;
 use crate::caches::{Caches, Queues};
+use crate::callers::Callers;
 use crate::calls::Agent;
 use crate::config::{Drain, Limits};
 use crate::gate::Gate;
@@ -46,6 +48,8 @@ pub struct App {
     pub readiness: Readiness,
     gate: Gate,
     resp: Counts,
+    callers: Callers,
+    accept: Accept,
     registry: Arc<Registry>,
     began: Tick,
     demo: Arc<OnceLock<Box<dyn Fn() -> Demo + Send + Sync>>>,
@@ -82,10 +86,24 @@ impl App {
             readiness: Readiness::starting().await,
             gate,
             resp,
+            callers: Callers::default(),
+            accept: Accept::default(),
             registry: Arc::new(registry),
             began,
             demo: Arc::default(),
         }
+    }
+
+    /// The same, for these callers only.
+    #[must_use]
+    pub fn for_callers(self, callers: Callers) -> Self {
+        Self { callers, ..self }
+    }
+
+    /// The same, which takes these connections to its port only.
+    #[must_use]
+    pub fn accepting(self, accept: Accept) -> Self {
+        Self { accept, ..self }
     }
 
     /// Opens the caches in a joined domain; the agent is ready from here on.
@@ -164,9 +182,12 @@ impl App {
         );
         let admin = tokio::spawn(admin);
         let sweep = tokio::spawn(self.agent.clone().sweep());
+        let reread = tokio::spawn(self.callers.clone().reread());
         let grpc = Grpc {
             agent: self.agent.clone(),
             gate: self.gate.clone(),
+            callers: self.callers.clone(),
+            accept: self.accept.clone(),
             health: self.readiness.reporter(),
         };
         let mut servers = JoinSet::new();
@@ -177,8 +198,9 @@ impl App {
             servers.spawn(grpc.serve_tcp(door, close.clone()));
         }
         if let Some(door) = doors.resp {
-            let (agent, counts) = (self.agent.clone(), self.resp.clone());
-            servers.spawn(door::serve(door, agent, counts, close.clone()));
+            let (agent, callers) = (self.agent.clone(), self.callers.clone());
+            let counts = self.resp.clone();
+            servers.spawn(door::serve(door, agent, callers, counts, close.clone()));
         }
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
@@ -188,6 +210,7 @@ impl App {
             self.drain(drain, &close, &mut servers).await;
         }
         sweep.abort();
+        reread.abort();
         self.agent.leases.clear();
         if let Some(domain) = self.agent.caches.domain() {
             domain.leave().await;

@@ -5,8 +5,13 @@
 //!
 //! [listen]
 //! unix = "/run/cache-agent/agent.sock"
-//! tcp = "127.0.0.1:7390"      # loopback only
-//! resp = "127.0.0.1:6380"     # for clients of Redis; off by default
+//! unix_mode = "0660"          # who may connect to it
+//! tcp = "127.0.0.1:7390"      # loopback only, unless callers are asked who they are
+//! tls_cert = "/etc/tls/agent.pem"    # of the port; read at each connection
+//! tls_key = "/etc/tls/agent.key"
+//! tls_client_ca = "/etc/tls/ca.pem"  # clients show a certificate that it signed
+//! connections_max = 1024      # to the port; more are closed
+//! resp = "127.0.0.1:6380"     # for clients of Redis; off by default, loopback only
 //! requests_max = 1024         # calls at once; more are turned away
 //! deadline = "1s"             # of calls that name none
 //! streams_max = 256           # exchanges and watches at once
@@ -28,18 +33,28 @@
 //!
 //! [[cache]]
 //! name = "users"
+//!
+//! # With any of these, every call must be one of them.
+//! [[identity]]
+//! name = "shop"
+//! token_file = "/run/secrets/shop"   # a token on each line, all of them good; read anew
+//! uid = 1000                         # or who runs as this user, on the Unix socket
+//! caches = ["users"]                 # default: all
+//! may = ["read", "fill"]             # default: all; and set, invalidate
 //! ```
 //!
 //! `[loader]`, and what a cache has it do, is in [`crate::strategies`]. `[domain]`, `[l2]`,
 //! `[bus]` and the rest of `[[cache]]` are read by
 //! [`cache_core::config::domain`], the same for every service.
 
+use crate::accept::{Accept, CONNECTIONS_MAX, ServerTls};
 use crate::strategies::{self, Strategies, Strategy};
-use cache_core::config::domain;
+use cache_core::access::Identity as Certificate;
 use cache_core::config::reader::{self, Section};
 use cache_core::config::report::Report;
+use cache_core::config::{access, domain};
 use cache_core::{DomainSettings, Name, Policy};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -48,7 +63,7 @@ const MILLI: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// All settings of one agent.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// How Redis and NATS are reached.
     pub domain: DomainSettings,
@@ -56,6 +71,8 @@ pub struct Config {
     pub caches: Vec<Policy>,
     /// Which of them load and write by themselves.
     pub strategies: Strategies,
+    /// Who may call; everybody if there is none.
+    pub identities: Vec<Identity>,
     /// Where the API listens.
     pub listen: Listen,
     /// Where the admin listener is: port 9464 on loopback by default.
@@ -67,17 +84,65 @@ pub struct Config {
 }
 
 /// Where the API listens, and within what limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Listen {
     /// The Unix socket, if there is one.
     pub unix: Option<PathBuf>,
-    /// The loopback address, if there is one.
+    /// Its mode: the owner and the group by default.
+    pub unix_mode: u32,
+    /// The address, if there is one: on loopback unless callers are asked who they are.
     pub tcp: Option<SocketAddr>,
     /// The loopback address for clients of Redis, if there is one. None by default: a plain
     /// `SET` knows nothing of leases, and whoever opens this door should.
     pub resp: Option<SocketAddr>,
+    /// Which connections to it are taken.
+    pub accept: Accept,
     /// The limits.
     pub limits: Limits,
+}
+
+/// Somebody who may call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// How logs and errors call it.
+    pub name: String,
+    /// The file with its tokens.
+    pub token: Option<PathBuf>,
+    /// The user that it runs as, on the Unix socket.
+    pub uid: Option<u32>,
+    /// The caches that it may use; all if there are none.
+    pub caches: Option<BTreeSet<String>>,
+    /// What it may do.
+    pub may: Vec<Operation>,
+}
+
+/// What a caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Ask for values, and for leases with them.
+    Read,
+    /// Store under a lease, or give it back.
+    Fill,
+    /// Store without a lease.
+    Set,
+    /// Invalidate.
+    Invalidate,
+}
+
+impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Fill, Self::Set, Self::Invalidate];
+
+    /// What it takes to call a method; nothing for one without a permission of its own.
+    pub fn of(method: &str) -> Option<Self> {
+        match method {
+            "Get" | "BatchGet" | "StreamBatchGet" | "Watch" => Some(Self::Read),
+            "Fill" | "ReleaseLease" => Some(Self::Fill),
+            "Set" | "BatchSet" | "Touch" => Some(Self::Set),
+            "Invalidate" | "Delete" => Some(Self::Invalidate),
+            _ => None,
+        }
+    }
 }
 
 /// The limits of the API.
@@ -158,7 +223,9 @@ fn config(file: &mut Section<'_>) -> Option<Config> {
     let words = [("refuse", Start::Refuse), ("degraded", Start::Degraded)];
     let start = file.word_or("start", &words, Start::Refuse);
     let domain = domain::settings(file);
-    let listen = file.section("listen", listen);
+    let identities = identities(file);
+    let asked = identities.iter().any(|identity| identity.token.is_some());
+    let listen = file.section("listen", |section| listen(section, asked));
     let admin = file.section("admin", |section| {
         let usual = SocketAddr::from(([127, 0, 0, 1], 9464));
         Some(section.opt_parsed("address", loopback).unwrap_or(usual))
@@ -182,13 +249,14 @@ fn config(file: &mut Section<'_>) -> Option<Config> {
         domain: domain?,
         caches: caches?,
         listen: listen?,
+        identities,
         admin: admin?,
         drain: drain?,
         start,
     })
 }
 
-fn listen(section: &mut Section<'_>) -> Option<Listen> {
+fn listen(section: &mut Section<'_>, asked: bool) -> Option<Listen> {
     let usual = Limits::default();
     let unix = section.opt_parsed("unix", |text| {
         let path = PathBuf::from(text);
@@ -196,7 +264,11 @@ fn listen(section: &mut Section<'_>) -> Option<Listen> {
             .then_some(path)
             .ok_or_else(|| format!("`{text}` is not absolute"))
     });
-    let tcp = section.opt_parsed("tcp", loopback);
+    let unix_mode = section.opt_parsed("unix_mode", mode).unwrap_or(0o660);
+    let tcp = match asked || section.has("tls_client_ca") {
+        true => section.opt_parsed("tcp", address),
+        false => section.opt_parsed("tcp", loopback),
+    };
     let resp = section.opt_parsed("resp", loopback);
     let named = section.has("unix") || section.has("tcp");
     let limits = Limits {
@@ -212,6 +284,7 @@ fn listen(section: &mut Section<'_>) -> Option<Listen> {
         resp_connections_max: section.integer_or("resp_connections_max", 1..=100_000u32, 10_000)
             as usize,
     };
+    let accept = accept(section);
     if !named {
         let wrong =
             "nothing to listen on: set `unix` to a path, `tcp` to a loopback address, or both";
@@ -220,24 +293,99 @@ fn listen(section: &mut Section<'_>) -> Option<Listen> {
     }
     Some(Listen {
         unix,
+        unix_mode,
         tcp,
         resp,
+        accept,
         limits,
     })
 }
 
-/// An address on this machine. The API has no authentication: whoever reaches it
-/// reads and fills every cache.
+/// Reads which connections to the port are taken.
+fn accept(section: &mut Section<'_>) -> Accept {
+    let usual = Accept::default();
+    let cert = access::file(section, "tls_cert");
+    let key = access::file(section, "tls_key");
+    let client_ca = access::file(section, "tls_client_ca");
+    let most = section.integer_or("connections_max", 1..=100_000u32, CONNECTIONS_MAX as u32);
+    let whole = section.has("tls_cert") && section.has("tls_key");
+    for key in ["tls_cert", "tls_key", "tls_client_ca"] {
+        if section.has(key) && !whole {
+            let wrong = format!("`{key}` takes both `tls_cert` and `tls_key`");
+            section.complain(key, wrong);
+        }
+    }
+    let own = cert.zip(key).map(|(cert, key)| Certificate { cert, key });
+    let tls = own.map(|own| ServerTls::new(own, client_ca)).transpose();
+    let tls = tls.unwrap_or_else(|problem| {
+        section.complain("tls_cert", problem);
+        None
+    });
+    Accept {
+        tls,
+        connections_max: most as usize,
+        ..usual
+    }
+}
+
+/// Reads the mode of the socket: nobody needs to run it, and whoever connects writes.
+fn mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| mode & !0o666 == 0);
+    mode.ok_or_else(|| format!("`{text}` is no mode of a socket; write one like 0660"))
+}
+
+/// Reads who may call.
+fn identities(file: &mut Section<'_>) -> Vec<Identity> {
+    let words = [
+        ("read", Operation::Read),
+        ("fill", Operation::Fill),
+        ("set", Operation::Set),
+        ("invalidate", Operation::Invalidate),
+    ];
+    let mut names = HashSet::new();
+    file.sections("identity", |section| {
+        let name = section.parsed("name", |text| Name::new(text).map_err(|e| e.to_string()));
+        let token = access::file(section, "token_file");
+        let uid = section.integer_or("uid", 0..=u32::MAX, 0);
+        let uid = section.has("uid").then_some(uid);
+        let caches = section.list("caches", |text| Name::new(text).map_err(|e| e.to_string()));
+        let caches = caches.map(|all| all.iter().map(|name| name.as_str().to_owned()).collect());
+        let may = section.words("may", &words);
+        let name = name?.as_str().to_owned();
+        if !section.has("token_file") && uid.is_none() {
+            let wrong = "neither `token_file` nor `uid`: how would it be known?";
+            section.complain("name", wrong.to_owned());
+        }
+        if !names.insert(name.clone()) {
+            section.complain("name", format!("the identity `{name}` is here twice"));
+        }
+        Some(Identity {
+            name,
+            token,
+            uid,
+            caches,
+            may: may.unwrap_or_else(|| Operation::ALL.to_vec()),
+        })
+    })
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse();
+    address.map_err(|_| format!("`{text}` is no address and port; write one like 127.0.0.1:7390"))
+}
+
+/// An address on this machine, because whoever reaches it reads and fills every cache.
 fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| format!("`{text}` is no address and port; write one like 127.0.0.1:7390"))?;
+    let address = address(text)?;
     if address.ip().is_loopback() {
         return Ok(address);
     }
     Err(format!(
         "{address} can be reached from other machines, and nothing here asks who is calling; \
-         use 127.0.0.1, [::1] or a Unix socket"
+         use 127.0.0.1, [::1] or a Unix socket, or name callers with tokens in [[identity]], \
+         or ask for certificates with `tls_client_ca`"
     ))
 }
 

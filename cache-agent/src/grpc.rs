@@ -1,6 +1,8 @@
 //! The gRPC server: the API behind its gate, health and reflection, on both doors.
 
+use crate::accept::Accept;
 use crate::authority::Mended;
+use crate::callers::Callers;
 use crate::calls::Agent;
 use crate::gate::Gate;
 use crate::listen::UnixDoor;
@@ -17,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic::transport::server::{Router, TcpIncoming};
+use tonic::transport::server::Router;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tower::layer::util::{Identity, Stack};
@@ -26,6 +28,11 @@ use tower::layer::util::{Identity, Stack};
 /// allow, and as much again for tags, keys and batches.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 const _: () = assert!(MESSAGE_BYTES_MAX >= 2 * VALUE_BYTES_MAX);
+/// The largest headers of a call, in bytes: a token, a trace, and room.
+pub const HEADERS_BYTES_MAX: u32 = 16 * 1024;
+/// How many calls run at once on one connection; the client holds back more. Well above
+/// what one caller has in flight, and below what one could starve the others with.
+pub const STREAMS_MAX: u32 = 256;
 /// How often a silent connection is asked whether it lives, and for how long.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
@@ -36,6 +43,10 @@ pub struct Grpc {
     pub agent: Agent,
     /// The gate before it.
     pub gate: Gate,
+    /// Which connections to the port are taken.
+    pub accept: Accept,
+    /// Who may call.
+    pub callers: Callers,
     /// What the health service answers from.
     pub health: HealthReporter,
 }
@@ -58,14 +69,13 @@ impl Grpc {
     /// # Errors
     /// The transport's.
     pub async fn serve_tcp(self, door: TcpListener, close: CancellationToken) -> io::Result<()> {
-        // Answers are small and awaited one by one: never held back for more.
-        let incoming = TcpIncoming::from(door).with_nodelay(Some(true));
+        let incoming = self.accept.clone().from(door);
         let router = self.router()?;
         let served = router.serve_with_incoming_shutdown(incoming, close.cancelled_owned());
         served.await.map_err(io::Error::other)
     }
 
-    fn router(self) -> io::Result<Router<Stack<Gate, Identity>>> {
+    fn router(self) -> io::Result<Router<Stack<Callers, Stack<Gate, Identity>>>> {
         let service = Service::new(self.agent);
         let cache = CacheServiceServer::new(service.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -84,7 +94,10 @@ impl Grpc {
         Ok(Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
+            .http2_max_header_list_size(HEADERS_BYTES_MAX)
+            .max_concurrent_streams(STREAMS_MAX)
             .layer(self.gate)
+            .layer(self.callers)
             .add_service(cache)
             .add_service(invalidation)
             .add_service(stream)

@@ -24,10 +24,12 @@
 //! | [`dev`], [`demo`] | all of it in one process, with a database that changes |
 //! | [`config`], [`cli`] | the configuration file and the command line |
 
+pub mod accept;
 pub mod admin;
 pub mod app;
 pub mod authority;
 pub mod caches;
+pub mod callers;
 pub mod calls;
 pub mod cli;
 pub mod config;

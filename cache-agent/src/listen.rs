@@ -6,8 +6,8 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-/// Who may connect to the socket: the owner and the group.
-const MODE: u32 = 0o660;
+/// Who may connect to the socket by default: the owner and the group.
+pub const MODE: u32 = 0o660;
 
 /// Why a door could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,14 @@ impl UnixDoor {
     /// # Errors
     /// See [`ListenError`].
     pub async fn bind(path: &Path) -> Result<Self, ListenError> {
+        Self::bind_for(path, MODE).await
+    }
+
+    /// The same, for whom the mode lets connect.
+    ///
+    /// # Errors
+    /// See [`ListenError`].
+    pub async fn bind_for(path: &Path, mode: u32) -> Result<Self, ListenError> {
         let failed = |source| ListenError::Io {
             at: path.display().to_string(),
             source,
@@ -76,7 +84,7 @@ impl UnixDoor {
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
         let file = SocketFile(path.to_owned());
-        std::fs::set_permissions(path, PermissionsExt::from_mode(MODE)).map_err(failed)?;
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).map_err(failed)?;
         Ok(Self { listener, file })
     }
 

@@ -62,6 +62,12 @@ reasons! {
     Invalid = "INVALID", InvalidArgument;
     /// A condition that cannot be kept in this cache.
     ConditionUnsupported = "CONDITION_UNSUPPORTED", FailedPrecondition;
+    /// A call that says nothing of who sends it.
+    TokenMissing = "TOKEN_MISSING", Unauthenticated;
+    /// A token that nobody has.
+    TokenInvalid = "TOKEN_INVALID", Unauthenticated;
+    /// A cache, or a method, that the caller may not use.
+    CacheForbidden = "CACHE_FORBIDDEN", PermissionDenied;
     /// A cache that is not configured.
     CacheUnknown = "CACHE_UNKNOWN", FailedPrecondition;
     /// Too many calls run at once, or too much waits for L2. Not UNAVAILABLE, which

@@ -1,5 +1,6 @@
 //! The gRPC methods: unpack, call, pack.
 
+use crate::callers::{Caller, Names, permit};
 use crate::calls::Agent;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
@@ -32,11 +33,12 @@ impl Service {
     }
 
     /// One call: its session may come and go in the metadata.
-    async fn one<Q: Carries, A: Carries>(
+    async fn one<Q: Carries + Names, A: Carries>(
         &self,
         request: Request<Q>,
         call: impl AsyncFnOnce(&Agent, Q, Deadline) -> Result<A, Failure>,
     ) -> Result<Response<A>, Status> {
+        permit(&request)?;
         let deadline = self.deadline(&request);
         let (request, carried) = metadata::unpack(request)?;
         let answer = call(&self.agent, request, deadline).await?;
@@ -73,6 +75,7 @@ impl CacheService for Service {
         &self,
         request: Request<v1::StreamBatchGetRequest>,
     ) -> Result<Response<Self::StreamBatchGetStream>, Status> {
+        permit(&request)?;
         let deadline = self.deadline(&request);
         let (request, _) = metadata::unpack(request)?;
         let known = self.agent.stream_batch_get(request.requests, deadline)?;
@@ -93,6 +96,7 @@ impl CacheService for Service {
         &self,
         request: Request<v1::ReleaseLeaseRequest>,
     ) -> Result<Response<v1::ReleaseLeaseResponse>, Status> {
+        permit(&request)?;
         self.agent.release(request.get_ref())?;
         Ok(Response::new(v1::ReleaseLeaseResponse {}))
     }
@@ -122,6 +126,7 @@ impl CacheService for Service {
         &self,
         request: Request<v1::TouchRequest>,
     ) -> Result<Response<v1::TouchResponse>, Status> {
+        permit(&request)?;
         let deadline = self.deadline(&request);
         let touched = self.agent.touch(request.into_inner(), deadline).await?;
         Ok(Response::new(touched))
@@ -156,7 +161,16 @@ impl InvalidationService for Service {
         &self,
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let told = self.agent.watch(request.into_inner())?;
+        permit(&request)?;
+        let caller = request.extensions().get::<Caller>().cloned();
+        let mut request = request.into_inner();
+        // All of them is all that the caller may use.
+        if request.caches.is_empty()
+            && let Some(own) = caller.as_ref().and_then(Caller::caches)
+        {
+            request.caches = own;
+        }
+        let told = self.agent.watch(request)?;
         let told = told.map(|one| one.map_err(Status::from));
         Ok(Response::new(Box::pin(told)))
     }
@@ -170,7 +184,8 @@ impl StreamService for Service {
         &self,
         request: Request<Streaming<v1::ExchangeRequest>>,
     ) -> Result<Response<Self::ExchangeStream>, Status> {
-        let answers = self.agent.exchange(request.into_inner())?;
+        let caller = request.extensions().get::<Caller>().cloned();
+        let answers = self.agent.exchange(request.into_inner(), caller)?;
         Ok(Response::new(Box::pin(answers)))
     }
 }

@@ -269,12 +269,13 @@ mod tests {
                 deployment: Deployment::Single {
                     url: "redis://127.0.0.1".to_owned(),
                 },
+                access: Box::default(),
                 timeout: SECOND,
             };
         };
         let nats = |settings: &mut DomainSettings| {
             settings.bus = BusAt::Nats {
-                urls: "nats://127.0.0.1".to_owned(),
+                at: "nats://127.0.0.1".into(),
                 prefix: "cache".to_owned(),
             };
         };

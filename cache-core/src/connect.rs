@@ -5,6 +5,7 @@ use crate::advice::{Advice, advise};
 use crate::bus::Bus;
 use crate::bus::memory::MemoryBus;
 use crate::bus::nats::NatsBus;
+use crate::bus::server::NatsAt;
 use crate::clock::{Clock, SystemClock};
 use crate::coherence::listen::{Proof, Timing};
 use crate::domain::{Domain, Parts, Role};
@@ -18,7 +19,7 @@ use crate::random::SystemRandom;
 use crate::tier::Remote;
 use crate::tier::memory::MemoryRemote;
 use crate::tier::observed::Observed;
-use crate::tier::redis::{Deployment, RedisRemote};
+use crate::tier::redis::{Deployment, RedisAccess, RedisRemote};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub enum RemoteAt {
     Redis {
         /// Which.
         deployment: Deployment,
+        /// What lets this process in.
+        access: Box<RedisAccess>,
         /// How long one answer may take. 200 ms by default: far above a healthy
         /// Redis, and short enough that a hung one is noticed before callers are.
         timeout: Duration,
@@ -47,8 +50,8 @@ pub enum BusAt {
     Memory,
     /// In NATS.
     Nats {
-        /// Comma-separated `nats://[user:password@]host:port`.
-        urls: String,
+        /// Which.
+        at: NatsAt,
         /// The first token of every subject.
         prefix: String,
     },
@@ -131,17 +134,18 @@ pub async fn open(
         RemoteAt::Memory => Arc::new(MemoryRemote::new(clock.clone())),
         RemoteAt::Redis {
             deployment,
+            access,
             timeout,
         } => {
             let name = settings.name.clone();
-            Arc::new(RedisRemote::connect(name, deployment, *timeout).await?)
+            Arc::new(RedisRemote::open(name, deployment, access, *timeout).await?)
         }
     };
     agree(settings, &*remote).await?;
     let bus: Arc<dyn Bus> = match &settings.bus {
         BusAt::Memory => Arc::new(MemoryBus::new()),
-        BusAt::Nats { urls, prefix } => {
-            Arc::new(NatsBus::connect(urls, prefix, &settings.name).await?)
+        BusAt::Nats { at, prefix } => {
+            Arc::new(NatsBus::connect(at.clone(), prefix, &settings.name).await?)
         }
     };
     let remote = Arc::new(Observed::new(remote, clock.clone(), observer.clone()));
@@ -166,11 +170,11 @@ pub async fn open(
 /// As [`NatsQueue::open`].
 pub async fn queue(settings: &DomainSettings, cache: &Name) -> Result<Arc<dyn Queue>, Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let BusAt::Nats { urls, prefix } = &settings.bus else {
+    let BusAt::Nats { at, prefix } = &settings.bus else {
         return Ok(Arc::new(MemoryQueue::new(clock, QUEUE_BYTES)));
     };
     let kept = QueueSettings {
-        urls: urls.clone(),
+        at: at.clone(),
         prefix: prefix.clone(),
         bytes_max: QUEUE_BYTES,
         replicas: 1,

@@ -18,6 +18,7 @@
 //! - [`manual`]: what is promised, the architecture, the defaults, the words.
 #![deny(missing_docs)]
 
+pub mod access;
 pub mod advice;
 pub mod builder;
 pub mod bus;

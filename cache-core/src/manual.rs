@@ -38,6 +38,9 @@ pub mod strategies {
 #[doc = include_str!("../docs/architecture.md")]
 pub mod architecture {}
 
+#[doc = include_str!("../docs/security.md")]
+pub mod security {}
+
 #[doc = include_str!("../docs/defaults.md")]
 pub mod defaults {}
 

@@ -4,19 +4,20 @@
 //! url = "postgres://capture@db.example:5432/shop"
 //! password_file = "/run/secrets/capture"   # read at each connection; or in the url
 //! tls = "verify-full"                      # off | require | verify-ca | verify-full
-//! ca = "/etc/ssl/db-ca.pem"                # default: the authorities that browsers trust
+//! tls_ca = "/etc/tls/db-ca.pem"            # and more, see [`cache_core::config::access`]
 //! ```
 //!
-//! `tls` is `off` on loopback and `verify-full` elsewhere, unless it is given: what goes
-//! over a network is encrypted, to whom it was meant for, until somebody says otherwise.
+//! `tls` is `off` on loopback and `verify-full` elsewhere, unless it is given, or any key
+//! that begins with `tls_`: what goes over a network is encrypted, to whom it was meant for,
+//! until somebody says otherwise. As PostgreSQL has it, `verify-ca` takes any name in a
+//! certificate, which captures refuse, and `require` any certificate at all.
 
+use cache_core::Error;
+use cache_core::access::{Password, Secret, Tls};
+use cache_core::config::access::{file, has_tls, tls};
 use cache_core::config::reader::Section;
-use cache_core::{Error, Kind};
 use percent_encoding::percent_decode_str;
-use pgwire_replication::{SslMode, TlsConfig};
-use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use url::Url;
 
 /// What addresses of one kind of database look like.
@@ -58,48 +59,62 @@ pub struct At {
     pub password: Password,
     /// The database; empty for all of them.
     pub name: String,
-    /// How the connection is encrypted.
-    pub tls: TlsConfig,
+    /// How much of TLS.
+    pub mode: Mode,
+    /// Its files.
+    pub tls: Tls,
 }
 
-/// The password of a role.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Password {
-    /// None is asked for.
-    None,
-    /// As the address says.
-    Given(Secret),
-    /// In this file.
-    File(PathBuf),
+/// How much a connection takes of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// None.
+    Off,
+    /// It is encrypted, with whoever answers.
+    Require,
+    /// With a server that the authorities signed.
+    VerifyCa,
+    /// With the server of this name.
+    VerifyFull,
 }
-
-/// What nobody may read in a log.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
 
 impl At {
     /// Reads the keys above.
     pub fn parse(section: &mut Section<'_>, scheme: &Scheme) -> Option<Self> {
         let address = section.parsed("url", |text| address(text, scheme));
-        let file = section.opt_string("password_file").map(PathBuf::from);
-        let ca = section.opt_string("ca").map(PathBuf::from);
-        let tls = section.has("tls");
-        let mode = section.word_or("tls", &TLS, SslMode::VerifyFull);
+        let password = file(section, "password_file");
+        let encrypted = has_tls(section);
+        let tls = tls(section, true);
+        let given = section.has("tls");
+        let mode = section.word_or("tls", &MODES, Mode::VerifyFull);
+        if given && mode == Mode::Off && encrypted {
+            let wrong = "it is off, and there are `tls_…` keys; write verify-full";
+            section.complain("tls", wrong.to_owned());
+        }
         let at = address?;
-        if file.is_some() && at.password != Password::None {
+        if password.is_some() && at.password != Password::None {
             let wrong = "there is a password in `url` too; keep it in one place";
             section.complain("password_file", wrong.to_owned());
         }
-        let mode = if tls { mode } else { at.tls.mode };
+        // `word_or` has the mode of who names files, and no mode.
+        let mode = if given || encrypted { mode } else { at.mode };
         Some(Self {
-            password: file.map_or(at.password, Password::File),
-            tls: TlsConfig {
-                mode,
-                ca_pem_path: ca,
-                ..TlsConfig::disabled()
-            },
+            password: password.map_or(at.password, Password::File),
+            mode,
+            tls,
             ..at
         })
+    }
+
+    /// As [`parse`](Self::parse), for sessions that do not know `verify-ca`: their libraries
+    /// look at the name whatever they are told.
+    pub fn parse_by_name(section: &mut Section<'_>, scheme: &Scheme) -> Option<Self> {
+        let at = Self::parse(section, scheme)?;
+        if at.mode == Mode::VerifyCa {
+            let wrong = "a capture cannot leave the name out; write `verify-full` and `tls_name`";
+            section.complain("tls", wrong.to_owned());
+        }
+        Some(at)
     }
 
     /// How people know it.
@@ -110,27 +125,17 @@ impl At {
     /// The password as it is at this moment: a file may have changed since.
     ///
     /// # Errors
-    /// [`Kind::Unavailable`] when the file cannot be read.
+    /// [`cache_core::Kind::Unavailable`] when the file cannot be read.
     pub fn password(&self) -> Result<Option<String>, Error> {
-        match &self.password {
-            Password::None => Ok(None),
-            Password::Given(secret) => Ok(Some(secret.0.clone())),
-            Password::File(file) => {
-                let text = std::fs::read_to_string(file).map_err(|error| {
-                    let doing = "reading the password file";
-                    Error::new(Kind::Unavailable, doing, file.display().to_string()).because(error)
-                })?;
-                Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
-            }
-        }
+        Ok(self.password.read()?.map(|secret| secret.0))
     }
 }
 
-const TLS: [(&str, SslMode); 4] = [
-    ("off", SslMode::Disable),
-    ("require", SslMode::Require),
-    ("verify-ca", SslMode::VerifyCa),
-    ("verify-full", SslMode::VerifyFull),
+const MODES: [(&str, Mode); 4] = [
+    ("off", Mode::Off),
+    ("require", Mode::Require),
+    ("verify-ca", Mode::VerifyCa),
+    ("verify-full", Mode::VerifyFull),
 ];
 
 /// Reads an address.
@@ -169,8 +174,8 @@ pub fn address(text: &str, scheme: &Scheme) -> Result<At, String> {
     }
     let password = url.password().map(plain).transpose()?;
     let mode = match is_loopback(&host) {
-        true => SslMode::Disable,
-        false => SslMode::VerifyFull,
+        true => Mode::Off,
+        false => Mode::VerifyFull,
     };
     Ok(At {
         host,
@@ -178,20 +183,12 @@ pub fn address(text: &str, scheme: &Scheme) -> Result<At, String> {
         user,
         password: password.map_or(Password::None, |text| Password::Given(Secret(text))),
         name,
-        tls: TlsConfig {
-            mode,
-            ..TlsConfig::disabled()
-        },
+        mode,
+        tls: Tls::default(),
     })
 }
 
 fn is_loopback(host: &str) -> bool {
     let address = host.parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
 }

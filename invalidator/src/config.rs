@@ -65,11 +65,12 @@ use crate::inspect::{InspectorSettings, RATE, RATE_MAX};
 use crate::rules::Rules;
 use crate::settings::{CreateSettings, Repeat, SourceSettings};
 use cache_core::DomainSettings;
-use cache_core::config::domain;
+use cache_core::bus::server::NatsAt;
 use cache_core::config::overrides::Override;
 use cache_core::config::reader::{self, Section};
 use cache_core::config::report::Report;
 use cache_core::config::wrong::Wrong;
+use cache_core::config::{domain, nats};
 use cache_core::connect::{BusAt, RemoteAt};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -93,7 +94,7 @@ pub struct Service {
     /// How Redis and the bus are reached.
     pub domain: DomainSettings,
     /// The NATS that has the stream of events.
-    pub events: String,
+    pub events: NatsAt,
     /// Where dead letters go.
     pub letters: DeadLetterSettings,
     /// Where the admin listener is: port 9465 on loopback by default, because it
@@ -131,7 +132,7 @@ pub fn rules(file: &str, text: &str) -> Result<RulesFile, Report> {
 pub fn service(file: &str, text: &str, overrides: &[Override]) -> Result<Service, Report> {
     reader::read_with(file, text, overrides, |file| {
         let domain = domain::settings(file);
-        let events = file.section("events", |events| Some(events.opt_parsed("url", nats_url)));
+        let events = file.section("events", |events| Some(nats::at(events)));
         let letters = file.section("dead_letters", letters);
         let admin = file.section("admin", |admin| {
             let usual = SocketAddr::from(([127, 0, 0, 1], 9465));
@@ -146,7 +147,7 @@ pub fn service(file: &str, text: &str, overrides: &[Override]) -> Result<Service
         });
         let domain = domain?;
         let bus = match (&domain.remote, &domain.bus) {
-            (RemoteAt::Redis { .. }, BusAt::Nats { urls, .. }) => urls.clone(),
+            (RemoteAt::Redis { .. }, BusAt::Nats { at, .. }) => at.clone(),
             _ => {
                 file.complain(
                     "l2",
@@ -242,15 +243,6 @@ fn subject(text: &str) -> Result<String, String> {
     Err(format!(
         "`{text}` is no subject; write one like cdc.public.users or cdc.>"
     ))
-}
-
-pub(crate) fn nats_url(text: &str) -> Result<String, String> {
-    let known = ["nats://", "tls://"];
-    let fits = |url: &str| known.iter().any(|scheme| url.trim().starts_with(scheme));
-    match text.split(',').all(fits) {
-        true => Ok(text.to_owned()),
-        false => Err("an address looks like nats://host:4222".to_owned()),
-    }
 }
 
 pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {

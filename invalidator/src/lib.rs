@@ -63,4 +63,5 @@ pub mod rules;
 pub mod schema;
 pub mod settings;
 pub mod source;
+pub mod tls;
 pub mod watch;

@@ -15,6 +15,7 @@ use async_nats::jetstream::{self, ErrorCode};
 use async_nats::{Client, Event};
 use async_trait::async_trait;
 use cache_core::bus::nats;
+use cache_core::bus::server::NatsAt;
 use cache_core::model::position::Position;
 use cache_core::source::Cause;
 use cache_core::{Error, Kind};
@@ -63,15 +64,15 @@ pub struct Backlog {
 }
 
 impl Link {
-    /// Connects to `urls`, separated by commas.
+    /// Connects.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for addresses that cannot be read, [`Kind::Unavailable`]
-    /// when no server answers.
-    pub async fn connect(urls: &str, name: &str) -> Result<Self, Error> {
-        let servers = nats::servers(urls)?;
+    /// [`Kind::Invalid`] for addresses or files that cannot be read,
+    /// [`Kind::Unavailable`] when no server answers.
+    pub async fn connect(at: &NatsAt, name: &str) -> Result<Self, Error> {
+        let servers = nats::servers(&at.urls)?;
         let (count, connected) = watch::channel(0);
-        let client = nats::options()
+        let client = nats::options(at)?
             .name(name)
             .event_callback(move |event| {
                 if matches!(event, Event::Connected) {
@@ -81,7 +82,7 @@ impl Link {
             })
             .connect(servers)
             .await
-            .map_err(|error| nats::unreachable_at(urls, error))?;
+            .map_err(|error| nats::unreachable_at(&at.urls, error))?;
         Ok(Self {
             context: jetstream::new(client.clone()),
             client,

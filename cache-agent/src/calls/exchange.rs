@@ -5,6 +5,7 @@
 //! Nothing is read while there is no room for more calls, so a caller that sends faster than
 //! it is answered is slowed down by its own connection.
 
+use crate::callers::{Caller, Names};
 use crate::calls::Agent;
 use crate::calls::batch::{ANSWER_BYTES, BATCH_MAX};
 use crate::convert;
@@ -29,6 +30,8 @@ use tonic::Status;
 pub struct Exchange<S> {
     agent: Agent,
     calls: S,
+    /// Who sends them; nobody if nobody is asked.
+    caller: Option<Caller>,
     /// Whether more calls may come.
     open: bool,
     /// What ended the stream before its time.
@@ -48,12 +51,13 @@ impl Agent {
     ///
     /// # Errors
     /// [`Reason::Overloaded`] when too many streams are open.
-    pub fn exchange<S>(&self, calls: S) -> Result<Exchange<S>, Failure>
+    pub fn exchange<S>(&self, calls: S, caller: Option<Caller>) -> Result<Exchange<S>, Failure>
     where
         S: Stream<Item = Result<v1::ExchangeRequest, Status>> + Unpin,
     {
         Ok(Exchange {
             calls,
+            caller,
             open: true,
             end: None,
             waiting: VecDeque::new(),
@@ -67,7 +71,7 @@ impl Agent {
     }
 
     /// Answers one call of an exchange.
-    async fn answer(self, call: v1::Call) -> v1::Answer {
+    async fn answer(self, call: v1::Call, caller: Option<Caller>) -> v1::Answer {
         let v1::Call { id, timeout, call } = call;
         let number = exchanged::number(call.as_ref());
         let answered = match timeout
@@ -76,7 +80,10 @@ impl Agent {
         {
             Ok(span) => {
                 let deadline = Deadline::within(span.unwrap_or(self.limits.deadline));
-                self.run(call, deadline).await
+                match permit(caller.as_ref(), call.as_ref()) {
+                    Ok(()) => self.run(call, deadline).await,
+                    Err(forbidden) => Err(forbidden),
+                }
             }
             Err(bad) => Err(bad),
         };
@@ -131,6 +138,22 @@ fn aside(id: u64, answer: BoxFuture<'static, v1::Answer>) -> BoxFuture<'static, 
         .boxed()
 }
 
+/// Whether the caller may call this.
+fn permit(caller: Option<&Caller>, call: Option<&call::Call>) -> Result<(), Failure> {
+    let (Some(caller), Some(call)) = (caller, call) else {
+        return Ok(());
+    };
+    match call {
+        call::Call::Get(one) => caller.may("Get", one.caches()),
+        call::Call::Fill(one) => caller.may("Fill", one.caches()),
+        call::Call::ReleaseLease(one) => caller.may("ReleaseLease", one.caches()),
+        call::Call::Set(one) => caller.may("Set", one.caches()),
+        call::Call::Touch(one) => caller.may("Touch", one.caches()),
+        call::Call::Delete(one) => caller.may("Delete", one.caches()),
+        call::Call::Invalidate(one) => caller.may("Invalidate", one.caches()),
+    }
+}
+
 impl<S> Exchange<S>
 where
     S: Stream<Item = Result<v1::ExchangeRequest, Status>> + Unpin,
@@ -152,7 +175,7 @@ where
             && let Some(call) = self.waiting.pop_front()
         {
             let id = call.id;
-            let mut answer = self.agent.clone().answer(call).boxed();
+            let mut answer = self.agent.clone().answer(call, self.caller.clone()).boxed();
             match (&mut answer).now_or_never() {
                 Some(answer) => self.put(answer),
                 None => self.running.push(aside(id, answer)),

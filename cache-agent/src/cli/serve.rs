@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::caches::Caches;
+use crate::callers::Callers;
 use crate::cli::exit::{self, fail};
 use crate::config::{self, Config, Listen, Start};
 use crate::listen::{self, Doors, ListenError, UnixDoor};
@@ -44,12 +45,21 @@ pub async fn run(file: &Path) -> Exit {
         Ok(doors) => doors,
         Err(error) => return fail(&error),
     };
+    let callers = match Callers::new(config.identities) {
+        Ok(callers) => callers,
+        Err(problem) => {
+            eprintln!("cache-agent: [[identity]]: {problem}");
+            return Exit::Usage;
+        }
+    };
     let app = App::over(
         Caches::with(config.caches, config.strategies),
         config.listen.limits,
         Arc::new(SystemClock::new()),
     )
-    .await;
+    .await
+    .for_callers(callers)
+    .accepting(config.listen.accept);
     if config.start == Start::Refuse
         && let Err(error) = app.join(&config.domain).await
     {
@@ -85,12 +95,15 @@ async fn doors(listen: &Listen, admin: SocketAddr) -> Result<Doors, ListenError>
         admin: listen::tcp(admin).await?,
     };
     if let Some(path) = &listen.unix {
-        doors.unix = Some(UnixDoor::bind(path).await?);
+        doors.unix = Some(UnixDoor::bind_for(path, listen.unix_mode).await?);
         tracing::info!(path = %path.display(), "the API listens");
     }
     if let Some(address) = listen.tcp {
         doors.tcp = Some(listen::tcp(address).await?);
         tracing::info!(%address, "the API listens");
+        if !address.ip().is_loopback() && listen.accept.tls.is_none() {
+            tracing::warn!("tokens go over the network in the clear; set `tls_cert` and `tls_key`");
+        }
     }
     if let Some(address) = listen.resp {
         doors.resp = Some(listen::tcp(address).await?);

@@ -7,8 +7,9 @@ use super::info::{self, REDIS_VERSION, Rate};
 use super::refusal::Refusal;
 use super::reply::{Reply, Version};
 use super::talk::Talk;
+use crate::callers::{Caller, Callers};
 use crate::calls::Agent;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use cache_core::clock::Tick;
 use futures_util::future::join_all;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 pub struct Shared {
     /// The caches.
     pub agent: Agent,
+    /// Who may call; everybody if nobody is asked.
+    pub callers: Callers,
     /// The series.
     pub counts: Counts,
     /// Commands a second.
@@ -32,6 +35,8 @@ pub struct Client {
     shared: Arc<Shared>,
     id: i64,
     version: Version,
+    /// Who it is, once it has said so.
+    caller: Option<Caller>,
     /// It asked to be let go.
     pub is_done: bool,
 }
@@ -43,6 +48,7 @@ impl Client {
             shared,
             id,
             version: Version::default(),
+            caller: None,
             is_done: false,
         }
     }
@@ -55,6 +61,7 @@ impl Client {
             if self.is_done {
                 return;
             }
+            let first = self.permitted(first);
             if let Ok(Command::Data(Data::Get(place))) = &first
                 && let Some(reply) = data::at_once(&self.shared.agent, place)
             {
@@ -74,12 +81,36 @@ impl Client {
             }
             let mut reads = vec![read(&self.shared, first)];
             while let Some(next) = rest.next_if(only_reads) {
-                reads.push(read(&self.shared, next));
+                reads.push(read(&self.shared, self.permitted(next)));
             }
             for reply in join_all(reads).await {
                 reply.write(out, self.version);
             }
         }
+    }
+
+    /// The command, if this client may have it done.
+    fn permitted(&self, command: Result<Command, Refusal>) -> Result<Command, Refusal> {
+        if !self.shared.callers.ask() {
+            return command;
+        }
+        let command = command?;
+        if let Some((method, caches)) = command.asks_for() {
+            let caller = self.caller.as_ref().ok_or(Refusal::Unknowable)?;
+            caller.may(method, caches)?;
+        }
+        Ok(command)
+    }
+
+    /// Takes a client for whose token it has.
+    fn know(&mut self, token: &[u8]) -> Result<(), Refusal> {
+        let callers = &self.shared.callers;
+        if !callers.ask() {
+            return Err(Refusal::NoPassword);
+        }
+        let token = std::str::from_utf8(token).map_err(|_| Refusal::WrongPassword)?;
+        self.caller = Some(callers.holder(token).ok_or(Refusal::WrongPassword)?);
+        Ok(())
     }
 
     async fn one(&mut self, command: Result<Command, Refusal>) -> Reply {
@@ -97,8 +128,14 @@ impl Client {
 
     fn talk(&mut self, talk: Talk) -> Result<Reply, Refusal> {
         Ok(match talk {
-            Talk::Hello(version, has_password) => self.hello(version, has_password)?,
-            Talk::Auth => return Err(Refusal::NoPassword),
+            Talk::Hello(version, token) => self.hello(version, token)?,
+            Talk::Auth(token) => {
+                self.know(&token)?;
+                Reply::OK
+            }
+            Talk::Info if self.shared.callers.ask() && self.caller.is_none() => {
+                return Err(Refusal::Unknowable);
+            }
             Talk::Ping(None) => Reply::Status("PONG"),
             Talk::Ping(Some(said)) | Talk::Echo(said) => Reply::Bulk(said),
             Talk::Select(0) | Talk::ClientDone => Reply::OK,
@@ -113,11 +150,12 @@ impl Client {
                     counts,
                     rate,
                     began,
+                    ..
                 } = &*self.shared;
                 Reply::text(info::text(agent, counts, rate, *began))
             }
             Talk::Reset => {
-                self.version = Version::Two;
+                (self.version, self.caller) = (Version::Two, None);
                 Reply::Status("RESET")
             }
             Talk::Quit => {
@@ -127,15 +165,18 @@ impl Client {
         })
     }
 
-    fn hello(&mut self, version: Option<i64>, has_password: bool) -> Result<Reply, Refusal> {
+    fn hello(&mut self, version: Option<i64>, token: Option<Bytes>) -> Result<Reply, Refusal> {
         let version = match version {
             None => self.version,
             Some(2) => Version::Two,
             Some(3) => Version::Three,
             Some(_) => return Err(Refusal::NoSuchVersion),
         };
-        if has_password {
-            return Err(Refusal::NoPassword);
+        if let Some(token) = token {
+            self.know(&token)?;
+        }
+        if self.shared.callers.ask() && self.caller.is_none() {
+            return Err(Refusal::Unknowable);
         }
         self.version = version;
         let number = match version {

@@ -143,6 +143,23 @@ impl Command {
         )
     }
 
+    /// The method of the API that does the same, and the caches that it is about.
+    pub fn asks_for(&self) -> Option<(&'static str, Vec<&str>)> {
+        let Self::Data(data) = self else { return None };
+        Some(match data {
+            Data::Get(place) | Data::Ttl(place, _) | Data::Lease(place, _) => {
+                ("Get", vec![place.cache()])
+            }
+            Data::GetMany(places) | Data::Exists(places) => ("Get", caches(places)),
+            Data::Set(set) => ("Set", vec![set.place.cache()]),
+            Data::Delete(places) => ("Delete", caches(places)),
+            Data::Expire(place, _) => ("Touch", vec![place.cache()]),
+            Data::Fill(fill) => ("Fill", vec![fill.place.cache()]),
+            Data::Release(place, _) => ("ReleaseLease", vec![place.cache()]),
+            Data::Invalidate(all) => ("Invalidate", vec![&all.cache]),
+        })
+    }
+
     /// Its name, for counting.
     pub fn name(&self) -> &'static str {
         match self {
@@ -160,6 +177,10 @@ impl Command {
             Self::Talk(_) => "connection",
         }
     }
+}
+
+fn caches(places: &[Place]) -> Vec<&str> {
+    places.iter().map(Place::cache).collect()
 }
 
 fn data(name: &[u8], rest: &[Bytes]) -> Result<Option<Data>, Refusal> {

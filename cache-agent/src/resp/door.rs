@@ -4,6 +4,7 @@ use super::client::{Client, Shared};
 use super::connection;
 use super::counts::Counts;
 use super::info::Rate;
+use crate::callers::Callers;
 use crate::calls::Agent;
 use std::io;
 use std::sync::Arc;
@@ -26,12 +27,14 @@ const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 pub async fn serve(
     listener: TcpListener,
     agent: Agent,
+    callers: Callers,
     counts: Counts,
     closing: CancellationToken,
 ) -> io::Result<()> {
     let now = agent.clock.now();
     let shared = Arc::new(Shared {
         agent,
+        callers,
         counts,
         rate: Rate::new(now),
         began: now,

@@ -35,8 +35,12 @@ pub enum Refusal {
     NoSuchVersion,
     /// A database other than the first.
     NoSuchDatabase,
-    /// A password where none is asked for.
+    /// A token where none is asked for.
     NoPassword,
+    /// A token that nobody has.
+    WrongPassword,
+    /// Nobody knows who is calling.
+    Unknowable,
     /// What the caches say.
     Failed(Failure),
     /// What they say of one of several.
@@ -75,6 +79,10 @@ impl From<Refusal> for Reply {
             ),
             Refusal::NoSuchVersion => "NOPROTO unsupported protocol version".to_owned(),
             Refusal::NoSuchDatabase => "ERR DB index is out of range".to_owned(),
+            Refusal::WrongPassword => {
+                "WRONGPASS invalid username-password pair or user is disabled.".to_owned()
+            }
+            Refusal::Unknowable => "NOAUTH Authentication required.".to_owned(),
             Refusal::NoPassword => {
                 "ERR AUTH called without any password configured; none is asked for".to_owned()
             }

@@ -7,10 +7,10 @@ use bytes::Bytes;
 /// What is asked about the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Talk {
-    /// `HELLO`, with the version if one is named and whether a password is.
-    Hello(Option<i64>, bool),
-    /// `AUTH`.
-    Auth,
+    /// `HELLO`, with the version and the token if they are given.
+    Hello(Option<i64>, Option<Bytes>),
+    /// `AUTH` with a token, whatever user is named.
+    Auth(Bytes),
     /// `PING`.
     Ping(Option<Bytes>),
     /// `ECHO`.
@@ -52,8 +52,11 @@ impl Talk {
             b"ECHO" => Talk::Echo(args("echo").word()?),
             b"HELLO" => hello(args("hello"))?,
             b"AUTH" => {
-                args("auth").some()?;
-                Talk::Auth
+                let mut args = args("auth");
+                let first = args.word()?;
+                let token = args.opt().unwrap_or(first);
+                args.end()?;
+                Talk::Auth(token)
             }
             b"SELECT" => Talk::Select(args("select").number()?),
             b"CLIENT" => client(args("client"))?,
@@ -76,26 +79,25 @@ impl Talk {
 
 fn hello(mut args: Args<'_>) -> Result<Talk, Refusal> {
     let version = match args.opt() {
-        None => return Ok(Talk::Hello(None, false)),
+        None => return Ok(Talk::Hello(None, None)),
         Some(word) => std::str::from_utf8(&word)
             .ok()
             .and_then(|text| text.parse().ok())
             .ok_or(Refusal::NoSuchVersion)?,
     };
-    let mut has_password = false;
+    let mut token = None;
     while let Some(option) = args.opt() {
         let (option, length) = capitals(&option);
         match &option[..length] {
             b"AUTH" => {
-                args.word()?;
-                args.word()?;
-                has_password = true;
+                let _user = args.word()?;
+                token = Some(args.word()?);
             }
             b"SETNAME" => drop(args.word()?),
             _ => return Err(Refusal::Syntax),
         }
     }
-    Ok(Talk::Hello(Some(version), has_password))
+    Ok(Talk::Hello(Some(version), token))
 }
 
 fn client(mut args: Args<'_>) -> Result<Talk, Refusal> {

@@ -1,9 +1,11 @@
 //! The sidecar as its callers see it: over gRPC, on both doors, on the embedded
 //! domain and on real servers, and as a process.
 
+mod accept;
 mod admin;
 mod application;
 mod asks;
+mod callers;
 mod contract;
 mod control;
 mod errors;

@@ -39,7 +39,7 @@ async fn a_hit_in_l1_is_answered_without_a_task_and_with_what_came_with_it() {
             .collect(),
     };
     let (read, calls) = counted(vec![message(0), message(10), message(20)]);
-    let mut exchange = world.app.agent.exchange(calls).expect("a turn");
+    let mut exchange = world.app.agent.exchange(calls, None).expect("a turn");
     // Once polled, on the spot: whatever had to wait for a task would not be there.
     let answers = exchange.next().now_or_never().expect("no waiting");
     let answers = answers.expect("a message").expect("no error").answers;
@@ -59,7 +59,7 @@ async fn a_stream_is_read_no_further_than_it_has_room_for_calls() {
         calls: vec![called(id, waiting("user:1"))],
     };
     let (read, calls) = counted((0..5).map(message).collect());
-    let mut exchange = world.app.agent.exchange(calls).expect("a turn");
+    let mut exchange = world.app.agent.exchange(calls, None).expect("a turn");
     assert!(exchange.next().now_or_never().is_none(), "both wait");
     assert_eq!(
         read.load(Ordering::SeqCst),
@@ -181,7 +181,7 @@ async fn a_caller_that_does_not_read_its_answers_keeps_no_turns() {
     let token = world.unix.lease("user:1").await;
     let calls = (0..3).map(|id| called(id, waiting("user:1"))).collect();
     let (_, calls) = counted(vec![v1::ExchangeRequest { calls }]);
-    let mut exchange = world.app.agent.exchange(calls).expect("a turn");
+    let mut exchange = world.app.agent.exchange(calls, None).expect("a turn");
     assert!(exchange.next().now_or_never().is_none(), "all wait");
     assert_eq!(world.app.agent.turns.taken(), 3);
     world.unix.fill("user:1", &token, "Ada").await;

@@ -55,7 +55,7 @@ pub(crate) const REPORT: &str = r#"agent.toml:1:9: `start`: `degrade` is not one
   |         ^^^^^^^^^
   = help: did you mean `degraded`?
 
-agent.toml:3:7: `tcp`: 0.0.0.0:7390 can be reached from other machines, and nothing here asks who is calling; use 127.0.0.1, [::1] or a Unix socket
+agent.toml:3:7: `tcp`: 0.0.0.0:7390 can be reached from other machines, and nothing here asks who is calling; use 127.0.0.1, [::1] or a Unix socket, or name callers with tokens in [[identity]], or ask for certificates with `tls_client_ca`
   |
 3 | tcp = "0.0.0.0:7390"
   |       ^^^^^^^^^^^^^^
@@ -69,7 +69,7 @@ agent.toml:5:1: unknown key `requests` in [listen]
   |
 5 | requests
   | ^^^^^^^^
-  = help: there are unix, tcp, requests_max, deadline, streams_max, stream_calls_max, watch_heartbeat
+  = help: there are unix, unix_mode, tcp, resp, requests_max, deadline, streams_max, stream_calls_max, watch_heartbeat, resp_connections_max, tls_cert, tls_key, tls_client_ca, connections_max
 
 agent.toml:7:11: `address`: `localhost` is no address and port; write one like 127.0.0.1:7390
   |

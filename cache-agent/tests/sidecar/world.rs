@@ -1,8 +1,10 @@
 //! An agent to talk to, and the words to do it in.
 
 use bytes::Bytes;
+use cache_agent::accept::Accept;
 use cache_agent::app::App;
 use cache_agent::caches::Caches;
+use cache_agent::callers::Callers;
 use cache_agent::config::{Drain, Limits};
 use cache_agent::listen::{self, Doors, UnixDoor};
 use cache_agent::proto::v1::cache_service_client::CacheServiceClient;
@@ -68,6 +70,24 @@ impl World {
         Self::embedded_with(quick(), Limits::default()).await
     }
 
+    /// With these connections to its port only, to which the test connects by itself.
+    pub(crate) async fn embedded_accepting(accept: Accept) -> (Self, SocketAddr) {
+        let world = Self::embedded_as(|app| app.accepting(accept)).await;
+        let port = world.api;
+        (world, port)
+    }
+
+    /// For these callers only.
+    pub(crate) async fn embedded_for(callers: Callers) -> Self {
+        Self::embedded_as(|app| app.for_callers(callers)).await
+    }
+
+    async fn embedded_as(of: impl FnOnce(App) -> App) -> Self {
+        let caches = Caches::new(policies());
+        let settings = DomainSettings::embedded();
+        Self::start_with(settings, None, quick(), Limits::default(), caches, of).await
+    }
+
     pub(crate) async fn embedded_with(drain: Drain, limits: Limits) -> Self {
         let caches = Caches::new(policies());
         Self::start(DomainSettings::embedded(), None, drain, limits, caches).await
@@ -89,10 +109,11 @@ impl World {
         let settings = DomainSettings {
             remote: RemoteAt::Redis {
                 deployment: Deployment::Single { url: redis.url() },
+                access: Box::default(),
                 timeout: Duration::from_secs(2),
             },
             bus: BusAt::Nats {
-                urls: nats.url(),
+                at: nats.url().into(),
                 prefix: "sidecar".to_owned(),
             },
             proof: Proof::Echo,
@@ -108,6 +129,17 @@ impl World {
         drain: Drain,
         limits: Limits,
         caches: Caches,
+    ) -> Self {
+        Self::start_with(settings, servers, drain, limits, caches, |app| app).await
+    }
+
+    async fn start_with(
+        settings: DomainSettings,
+        servers: Option<(RedisServer, NatsServer)>,
+        drain: Drain,
+        limits: Limits,
+        caches: Caches,
+        of: impl FnOnce(App) -> App,
     ) -> Self {
         let folder = TempDir::new().expect("a folder for the socket");
         let socket = folder.path().join("agent.sock");
@@ -127,13 +159,14 @@ impl World {
         let tcp = tcp.expect("the door just opened");
         let admin = doors.admin.local_addr().expect("its address");
         let app = App::over(caches, limits, Arc::new(SystemClock::new())).await;
+        let app = of(app);
         app.join(&settings).await.expect("the domain is joined");
         let stop = CancellationToken::new();
         let serving = tokio::spawn(app.clone().serve(doors, drain, stop.clone()));
         Self {
             app,
             unix: Client::connect(&format!("unix://{}", socket.display())).await,
-            tcp: Client::connect(&format!("http://{tcp}")).await,
+            tcp: Client::lazy(&format!("http://{tcp}")),
             stop,
             serving,
             api: tcp,
@@ -171,7 +204,16 @@ pub(crate) fn quick() -> Drain {
 impl Client {
     pub(crate) async fn connect(address: &str) -> Self {
         let endpoint = Endpoint::from_shared(address.to_owned()).expect("an address");
-        let channel = endpoint.connect().await.expect("the agent listens");
+        Self::over(endpoint.connect().await.expect("the agent listens"))
+    }
+
+    /// Connects when it is first used.
+    pub(crate) fn lazy(address: &str) -> Self {
+        let endpoint = Endpoint::from_shared(address.to_owned()).expect("an address");
+        Self::over(endpoint.connect_lazy())
+    }
+
+    pub(crate) fn over(channel: Channel) -> Self {
         let most = 32 * 1024 * 1024;
         Self {
             cache: CacheServiceClient::new(channel.clone())

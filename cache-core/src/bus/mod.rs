@@ -2,6 +2,7 @@
 
 pub mod memory;
 pub mod nats;
+pub mod server;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -2,7 +2,9 @@
 //! was lost shows in the sequence numbers, in the heartbeats, and here in the
 //! connection's own events.
 
+use super::server::NatsAt;
 use super::{Bus, BusError, Heard, Subscription};
+use crate::access;
 use crate::error::{Error, Kind};
 use crate::model::key::Name;
 use async_nats::connection::State;
@@ -10,7 +12,9 @@ use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subscriber};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use parking_lot::Mutex;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -24,6 +28,8 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the server is asked whether it still lives.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
+/// How often it is looked whether a right is refused, while it is proved.
+const LOOK: Duration = Duration::from_millis(10);
 /// The longest pause between two attempts to reconnect.
 const RECONNECT_DELAY_MAX: Duration = Duration::from_millis(1_000);
 
@@ -32,19 +38,36 @@ pub struct NatsBus {
     client: Client,
     subject: String,
     lost: broadcast::Sender<&'static str>,
+    rights: Rights,
 }
 
+/// What the server does not let this process do on the bus: its own words. Nothing tells
+/// who publishes that a message was refused, but these.
+#[derive(Clone, Default)]
+struct Rights(Arc<Mutex<Option<String>>>);
+
 impl NatsBus {
-    /// Connects to `urls` (comma-separated) and speaks on `prefix.bus.domain`.
+    /// Connects, and speaks on `prefix.bus.domain`.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for what is no address, [`Kind::Unavailable`] when no
-    /// server answers.
-    pub async fn connect(urls: &str, prefix: &str, domain: &Name) -> Result<Self, Error> {
+    /// [`Kind::Invalid`] for what is no address, or a file that cannot be used;
+    /// [`Kind::Unavailable`] when no server answers, or it grants no right to speak and to
+    /// hear there.
+    pub async fn connect(
+        at: impl Into<NatsAt>,
+        prefix: &str,
+        domain: &Name,
+    ) -> Result<Self, Error> {
+        let at = at.into();
         let (lost, _) = broadcast::channel(64);
         let teller = lost.clone();
-        let client = options()
+        let subject = format!("{prefix}.bus.{domain}");
+        let rights = Rights::default();
+        let watched = rights.clone();
+        let ours = subject.clone();
+        let client = options(&at)?
             .event_callback(move |event| {
+                watched.watch(&event, &ours);
                 let reason = match event {
                     Event::Connected => Some("connected to NATS anew"),
                     Event::Disconnected => Some("disconnected from NATS"),
@@ -57,14 +80,83 @@ impl NatsBus {
                 }
                 std::future::ready(())
             })
-            .connect(servers(urls)?)
+            .connect(servers(&at.urls)?)
             .await
-            .map_err(|error| unreachable_at(urls, error))?;
-        Ok(Self {
+            .map_err(|error| unreachable_at(&at.urls, error))?;
+        let bus = Self {
             client,
-            subject: format!("{prefix}.bus.{domain}"),
+            subject,
             lost,
-        })
+            rights,
+        };
+        bus.prove().await.map_err(|cause| {
+            let doing = "speaking and hearing on the bus";
+            let hint = access::hint(&cause.0).unwrap_or("is NATS busy?");
+            let error = Error::new(Kind::Unavailable, doing, bus.subject.as_str());
+            error.because(cause).hint(hint)
+        })?;
+        Ok(bus)
+    }
+
+    /// Makes sure that this process may speak and hear on the bus, and in its own inbox:
+    /// whoever may not would cache on without a word.
+    async fn prove(&self) -> Result<(), BusError> {
+        let refused = |error: async_nats::SubscribeError| BusError(error.to_string());
+        for subject in [self.subject.clone(), self.client.new_inbox()] {
+            let mut heard = self
+                .client
+                .subscribe(subject.clone())
+                .await
+                .map_err(refused)?;
+            // Which subscribers of the bus leave out.
+            let said = self.client.publish(subject, Bytes::new()).await;
+            said.map_err(|error| BusError(error.to_string()))?;
+            let hears =
+                async { while heard.next().await.is_some_and(|it| !it.payload.is_empty()) {} };
+            let in_time = tokio::select! {
+                in_time = tokio::time::timeout(CONNECT_TIMEOUT, hears) => in_time.is_ok(),
+                () = self.rights.refused() => false,
+            };
+            self.rights.check()?;
+            if !in_time {
+                return Err(BusError("nothing comes back".to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Rights {
+    fn watch(&self, event: &Event, subject: &str) {
+        match event {
+            // Who connects anew may have been granted more meanwhile.
+            Event::Connected => *self.0.lock() = None,
+            Event::ServerError(error) => {
+                let said = error.to_string();
+                let is_ours = said.contains(subject) || said.contains("_INBOX.");
+                if said.contains("ermissions") && is_ours {
+                    tracing::error!(said, "NATS does not grant what the bus needs");
+                    *self.0.lock() = Some(said);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// # Errors
+    /// What the server refused since the connection was made.
+    fn check(&self) -> Result<(), BusError> {
+        match &*self.0.lock() {
+            None => Ok(()),
+            Some(said) => Err(BusError(said.clone())),
+        }
+    }
+
+    /// Waits until something is refused.
+    async fn refused(&self) {
+        while self.check().is_ok() {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 }
 
@@ -85,8 +177,12 @@ pub fn servers(urls: &str) -> Result<Vec<ServerAddr>, Error> {
 }
 
 /// Connection options that notice a dead server within seconds.
-pub fn options() -> ConnectOptions {
-    ConnectOptions::new()
+///
+/// # Errors
+/// As [`NatsAt::options`].
+pub fn options(at: &NatsAt) -> Result<ConnectOptions, Error> {
+    let options = at.options()?;
+    Ok(options
         .connection_timeout(CONNECT_TIMEOUT)
         .request_timeout(Some(CONNECT_TIMEOUT))
         .ping_interval(PING_INTERVAL)
@@ -94,20 +190,15 @@ pub fn options() -> ConnectOptions {
         .reconnect_delay_callback(|attempt| {
             let step = Duration::from_millis(50) * u32::try_from(attempt).unwrap_or(20).min(20);
             step.min(RECONNECT_DELAY_MAX)
-        })
+        }))
 }
 
 /// The error of a server that does not answer, without the password in its URL.
 pub fn unreachable_at(urls: &str, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
-    let plain = |url: &str| {
-        url.rsplit_once('@')
-            .map_or(url, |(_, host)| host)
-            .to_owned()
-    };
-    let hosts: Vec<_> = urls.split(',').map(plain).collect();
-    Error::new(Kind::Unavailable, "connecting to NATS", hosts.join(", "))
+    let hint = access::hint(&cause.to_string());
+    Error::new(Kind::Unavailable, "connecting to NATS", access::hosts(urls))
         .because(cause)
-        .hint("is it running, and is the address right?")
+        .hint(hint.unwrap_or("is it running, and is the address right?"))
 }
 
 #[async_trait]
@@ -118,6 +209,7 @@ impl Bus for NatsBus {
         if self.client.connection_state() != State::Connected {
             return Err(BusError("not connected to NATS".to_owned()));
         }
+        self.rights.check()?;
         let publish = self.client.publish(self.subject.clone(), message);
         match tokio::time::timeout(PUBLISH_TIMEOUT, publish).await {
             Ok(Ok(())) => Ok(()),
@@ -154,6 +246,7 @@ impl Bus for NatsBus {
             echo_subject,
             echoes,
             lost,
+            rights: self.rights.clone(),
         }))
     }
 }
@@ -172,6 +265,7 @@ struct NatsSubscription {
     echo_subject: String,
     echoes: Subscriber,
     lost: broadcast::Receiver<&'static str>,
+    rights: Rights,
 }
 
 #[async_trait]
@@ -187,10 +281,7 @@ impl Subscription for NatsSubscription {
                 Err(RecvError::Lagged(_)) => "the connection changed many times",
                 Err(RecvError::Closed) => return None,
             })),
-            message = self.messages.next() => match message {
-                Some(message) => Some(Heard::Message(message.payload)),
-                None => None,
-            },
+            message = spoken(&mut self.messages) => message.map(Heard::Message),
             echo = self.echoes.next() => {
                 let nonce = echo?.payload.as_ref().try_into().map(u64::from_be_bytes);
                 Some(nonce.map_or(Heard::Lost("an echo of unknown shape"), Heard::Echo))
@@ -202,12 +293,23 @@ impl Subscription for NatsSubscription {
         if self.client.connection_state() != State::Connected {
             return Err(BusError("not connected to NATS".to_owned()));
         }
+        self.rights.check()?;
         let nonce = Bytes::copy_from_slice(&nonce.to_be_bytes());
         let publish = self.client.publish(self.echo_subject.clone(), nonce);
         match tokio::time::timeout(PUBLISH_TIMEOUT, publish).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(BusError(error.to_string())),
             Err(_) => Err(BusError("NATS takes no more messages".to_owned())),
+        }
+    }
+}
+
+/// The next message with something in it: without, somebody proves that it may speak.
+async fn spoken(messages: &mut Subscriber) -> Option<Bytes> {
+    loop {
+        let message = messages.next().await?;
+        if !message.payload.is_empty() {
+            return Some(message.payload);
         }
     }
 }

@@ -1,13 +1,18 @@
 //! The parts of a configuration file that both services share: `[domain]`, `[l2]`,
-//! `[bus]` and `[[cache]]`.
+//! `[bus]` and `[[cache]]`. What lets a connection in: [`crate::config::access`] and
+//! [`crate::config::nats`]; to sentinels in `[l2.sentinel]`, where it is another `user` and
+//! `password_file`, or none, than to the nodes.
 
+use crate::access::{Login, Tls};
 use crate::coherence::listen::{Proof, Timing};
+use crate::config::access::{has_tls, login, tls};
+use crate::config::nats;
 use crate::config::reader::Section;
 use crate::connect::{BusAt, DomainSettings, RemoteAt};
 use crate::model::key::Name;
 use crate::model::lifetime::Lifetime;
 use crate::policy::{Policy, RAMP_MAX, UnleasedSet, VALUE_BYTES_MAX};
-use crate::tier::redis::Deployment;
+use crate::tier::redis::{Deployment, RedisAccess};
 use std::time::Duration;
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -67,6 +72,7 @@ fn remote(section: &mut Section<'_>) -> Option<RemoteAt> {
             .ok_or_else(|| "an address looks like redis://host:6379".to_owned())
     });
     let service = section.opt_string("service");
+    let access = redis_access(section, urls.as_deref().unwrap_or_default());
     let kind = section.word_or("kind", &words, Is::Cluster);
     if kind == Is::Memory {
         return Some(RemoteAt::Memory);
@@ -92,15 +98,46 @@ fn remote(section: &mut Section<'_>) -> Option<RemoteAt> {
             Deployment::Sentinel { urls, service }
         }
     };
+    if kind != Is::Sentinel && section.has("sentinel") {
+        let wrong = "`[l2.sentinel]` without `kind = \"sentinel\"`: who would be asked?";
+        section.complain("sentinel", wrong.to_owned());
+    }
     Some(RemoteAt::Redis {
         deployment,
+        access: Box::new(access),
         timeout,
     })
 }
 
+/// Reads what lets this process in to Redis.
+fn redis_access(section: &mut Section<'_>, urls: &[String]) -> RedisAccess {
+    let given: Vec<&str> = urls.iter().map(String::as_str).collect();
+    let encrypted = given
+        .iter()
+        .filter(|url| url.starts_with("rediss://"))
+        .count();
+    if encrypted != 0 && encrypted != given.len() {
+        let wrong = "some begin with rediss:// and some do not; a deployment is encrypted or not";
+        section.complain("urls", wrong.to_owned());
+    }
+    if encrypted == 0 && has_tls(section) && !given.is_empty() {
+        let wrong = "these speak no TLS, and there are `tls_…` keys; write rediss://host:port";
+        section.complain("urls", wrong.to_owned());
+    }
+    let nodes: Login = login(section, &given);
+    let tls: Tls = tls(section, true);
+    // What the addresses say is for the nodes then.
+    let sentinels = section.opt_section("sentinel", |sentinel| Some(login(sentinel, &[])));
+    RedisAccess {
+        login: nodes,
+        sentinels,
+        tls: (encrypted != 0).then_some(tls),
+    }
+}
+
 fn bus(section: &mut Section<'_>) -> Option<BusAt> {
     let memory = section.word_or("kind", &[("nats", false), ("memory", true)], false);
-    let url = section.opt_string("url");
+    let at = nats::at(section);
     let prefix = section.opt_parsed("prefix", |text| {
         Name::new(text)
             .map(|name| name.as_str().to_owned())
@@ -109,12 +146,14 @@ fn bus(section: &mut Section<'_>) -> Option<BusAt> {
     if memory {
         return Some(BusAt::Memory);
     }
-    let Some(urls) = url else {
-        section.complain("url", "`url` is missing: the address of NATS".to_owned());
+    let Some(at) = at else {
+        if !section.has("url") {
+            section.complain("url", "`url` is missing: the address of NATS".to_owned());
+        }
         return None;
     };
     Some(BusAt::Nats {
-        urls,
+        at,
         prefix: prefix.unwrap_or_else(|| "cacheaside".to_owned()),
     })
 }

@@ -3,7 +3,9 @@
 //! A configuration file is read with [`reader::read`], which reports everything
 //! that is wrong with it at once.
 
+pub mod access;
 pub mod domain;
+pub mod nats;
 pub mod overrides;
 pub mod reader;
 pub mod report;

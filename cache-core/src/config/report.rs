@@ -140,10 +140,27 @@ impl Place {
             line: text[..start].matches('\n').count() + 1,
             column,
             width: (shown.chars().count() + 1).saturating_sub(column).max(1),
-            shown: shown.to_owned(),
+            shown: without_logins(shown),
             range,
         }
     }
+}
+
+/// Stars in place of the logins in addresses, one for each character, so that underlines
+/// stay in step.
+fn without_logins(shown: &str) -> String {
+    let mut rest = shown;
+    let mut masked = String::with_capacity(shown.len());
+    while let Some((before, address)) = rest.split_once("://") {
+        let ends = address.find(['"', '\'']).unwrap_or(address.len());
+        let login = address[..ends].rfind('@').unwrap_or(0);
+        masked.push_str(before);
+        masked.push_str("://");
+        masked.extend(address[..login].chars().map(|_| '*'));
+        rest = &address[login..];
+    }
+    masked.push_str(rest);
+    masked
 }
 
 fn floor_char(text: &str, at: usize) -> usize {
@@ -168,6 +185,20 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn logins_in_addresses_are_not_shown() {
+        for (line, shown) in [
+            (
+                "url = \"nats://me:pw@a:1,nats://a:1\"",
+                "url = \"nats://*****@a:1,nats://a:1\"",
+            ),
+            ("urls = ['r://u@a', 's://b']", "urls = ['r://*@a', 's://b']"),
+            ("mail = 'me@a'", "mail = 'me@a'"),
+        ] {
+            assert_eq!(without_logins(line), shown);
+        }
+    }
 
     #[test]
     fn near_words_are_found_and_far_ones_are_not() {

@@ -8,6 +8,7 @@
 use super::lead::{NatsLead, Seat, incarnation};
 use super::{Backlog, Lead, Queue, QueueError, Queued};
 use crate::bus::nats::{options, servers, unreachable_at};
+use crate::bus::server::NatsAt;
 use crate::clock::Clock;
 use crate::error::{Error, Kind};
 use crate::model::key::Name;
@@ -37,8 +38,8 @@ const WHY_LEN_MAX: usize = 512;
 /// Where a queue is kept, and how much of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSettings {
-    /// Comma-separated `nats://[user:password@]host:port`.
-    pub urls: String,
+    /// Where NATS is.
+    pub at: NatsAt,
     /// The first token of every subject.
     pub prefix: String,
     /// The most that may wait, in bytes.
@@ -73,10 +74,11 @@ impl NatsQueue {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, Error> {
-        let client = options()
-            .connect(servers(&settings.urls)?)
+        let urls = &settings.at.urls;
+        let client = options(&settings.at)?
+            .connect(servers(urls)?)
             .await
-            .map_err(|error| unreachable_at(&settings.urls, error))?;
+            .map_err(|error| unreachable_at(urls, error))?;
         let context = jetstream::new(client.clone());
         let (domain, cache) = (token(domain), token(cache));
         let prefix = &settings.prefix;

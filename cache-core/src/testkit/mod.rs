@@ -2,6 +2,7 @@
 //! processes in one, the contract suites of the seams, histories to replay, and
 //! real servers.
 
+pub mod certificates;
 pub mod clock;
 pub mod contract;
 pub mod deaf;

@@ -20,6 +20,7 @@ fn settings(url: String) -> DomainSettings {
     DomainSettings {
         remote: RemoteAt::Redis {
             deployment: Deployment::Single { url },
+            access: Box::default(),
             timeout: Duration::from_millis(500),
         },
         ..DomainSettings::embedded()
@@ -130,7 +131,7 @@ async fn an_unreachable_redis_or_nats_is_named_without_its_password() {
     );
     let nats = DomainSettings {
         bus: BusAt::Nats {
-            urls: "nats://user:secret@127.0.0.1:1".to_owned(),
+            at: "nats://user:secret@127.0.0.1:1".into(),
             prefix: "test".to_owned(),
         },
         ..DomainSettings::embedded()

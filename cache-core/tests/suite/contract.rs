@@ -163,7 +163,7 @@ async fn a_queue_in_nats_keeps_the_contract() {
     contract::queue::check(async || {
         let number = queues.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let settings = QueueSettings {
-            urls: server.url(),
+            at: server.url().into(),
             prefix: "cacheaside".to_owned(),
             bytes_max: QUEUE_BYTES,
             replicas: 1,

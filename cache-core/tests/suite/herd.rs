@@ -210,10 +210,11 @@ async fn be_one_of_four(at: &str) {
             deployment: Deployment::Single {
                 url: redis.to_owned(),
             },
+            access: Box::default(),
             timeout: Duration::from_secs(2),
         },
         bus: BusAt::Nats {
-            urls: nats.to_owned(),
+            at: nats.into(),
             prefix: "test".to_owned(),
         },
         ..DomainSettings::embedded()

@@ -24,6 +24,7 @@ mod query_reads;
 mod races;
 mod refresh;
 mod replica;
+mod secure;
 mod session;
 mod shadow;
 mod stale;

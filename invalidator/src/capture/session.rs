@@ -3,13 +3,14 @@
 //! Both are replication sessions of the same role, so that one account with one right is
 //! enough.
 
-use crate::capture::place::{Lsn as At, Origin};
+use crate::at::{At, Mode};
+use crate::capture::place::{Lsn as Place, Origin};
 use crate::capture::settings::Database;
 use crate::capture::snapshot::Snapshot;
-use cache_core::{Error, Kind};
+use cache_core::{Error, Kind, access};
 use futures_util::FutureExt;
 use pgwire_replication::{
-    Lsn, PgWireError, ReplicationClient, ReplicationConfig, ReplicationEvent,
+    Lsn, PgWireError, ReplicationClient, ReplicationConfig, ReplicationEvent, SslMode, TlsConfig,
 };
 use std::fmt;
 use std::time::Duration;
@@ -192,17 +193,37 @@ fn config(database: &Database) -> Result<ReplicationConfig, Error> {
     );
     Ok(config
         .with_port(at.port)
-        .with_tls(at.tls.clone())
+        .with_tls(tls(at))
         .with_options(OPTIONS)
         .with_application_name("cacheaside-capture")
         .with_status_interval(Duration::from_secs(1))
         .with_max_message_size(MESSAGE_BYTES_MAX))
 }
 
+fn tls(at: &At) -> TlsConfig {
+    access::choose_ring();
+    let identity = at.tls.identity.clone();
+    let (cert, key) = identity.map(|own| (own.cert, own.key)).unzip();
+    TlsConfig {
+        mode: match at.mode {
+            Mode::Off => SslMode::Disable,
+            Mode::Require => SslMode::Require,
+            Mode::VerifyCa => SslMode::VerifyCa,
+            Mode::VerifyFull => SslMode::VerifyFull,
+        },
+        ca_pem_path: at.tls.ca.clone(),
+        // Given even where it is the host: without it, a host that is an address is refused.
+        sni_hostname: Some(at.tls.name.clone().unwrap_or_else(|| at.host.clone())),
+        client_cert_pem_path: cert,
+        client_key_pem_path: key,
+    }
+}
+
 fn failed(doing: &'static str, subject: &str, error: PgWireError) -> Error {
+    let said = error.to_string();
     let hint = match &error {
         PgWireError::Auth(_) => Some("are the user and the password right?"),
-        PgWireError::Tls(_) => Some("see `tls` and `ca` in the file of the capture"),
+        PgWireError::Tls(_) => access::hint(&said).or(Some("see `tls` in the file of the capture")),
         PgWireError::MessageTooLarge { .. } => {
             Some("a row is larger than 256 MiB; leave its column out of the publication")
         }
@@ -222,7 +243,7 @@ pub fn is_true(cell: Option<&Option<String>>) -> bool {
 
 /// The place that a text of the database says.
 pub fn place(cell: Option<&Option<String>>) -> Option<u64> {
-    let At(lsn) = cell?.as_deref()?.parse().ok()?;
+    let Place(lsn) = cell?.as_deref()?.parse().ok()?;
     Some(lsn)
 }
 

@@ -12,7 +12,7 @@
 //! confirm_after = "150s"       # how long the database keeps what the stream has already
 //!
 //! [events]
-//! url = "nats://127.0.0.1:4222"
+//! url = "nats://127.0.0.1:4222"   # and more, see [`cache_core::config::nats`]
 //! stream = "CDC"
 //! prefix = "cdc"               # subjects are cdc.<schema>.<table>
 //! create_stream = false
@@ -23,8 +23,10 @@
 //! ```
 
 use crate::at::{At, POSTGRES};
-use crate::config::{address, nats_url, stream_name};
+use crate::config::{address, stream_name};
 use crate::postgres::quoted;
+use cache_core::bus::server::NatsAt;
+use cache_core::config::nats;
 use cache_core::config::overrides::Override;
 use cache_core::config::reader::{self, Section};
 use cache_core::config::report::Report;
@@ -74,7 +76,7 @@ pub struct Database {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Events {
     /// The NATS with the stream.
-    pub url: String,
+    pub at: NatsAt,
     /// The stream.
     pub stream: String,
     /// What all subjects begin with; others should not write there.
@@ -116,7 +118,7 @@ pub fn settings(file: &str, text: &str, overrides: &[Override]) -> Result<Settin
 }
 
 fn database(section: &mut Section<'_>) -> Option<Database> {
-    let at = At::parse(section, &POSTGRES);
+    let at = At::parse_by_name(section, &POSTGRES);
     let slot = section.opt_parsed("slot", slot_name);
     let publication = section.opt_parsed("publication", publication_name);
     let create = section.bool_or("create", false);
@@ -154,13 +156,16 @@ pub(super) fn admin(file: &mut Section<'_>) -> Option<SocketAddr> {
 
 /// Reads where events go; `usual` is the prefix by default.
 pub(super) fn events(section: &mut Section<'_>, usual: &str) -> Option<Events> {
-    let url = section.parsed("url", nats_url);
+    let at = nats::at(section);
+    if !section.has("url") {
+        section.complain("url", "`url` is missing: the address of NATS".to_owned());
+    }
     let stream = section.parsed("stream", stream_name);
     let prefix = section.opt_parsed("prefix", prefix);
     let create = section.bool_or("create_stream", false);
     let keep = section.duration_or("keep", HOUR..=3650 * DAY, 7 * DAY);
     Some(Events {
-        url: url?,
+        at: at?,
         stream: stream?,
         prefix: prefix.unwrap_or_else(|| usual.to_owned()),
         create: create.then_some(keep),

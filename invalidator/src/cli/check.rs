@@ -1,6 +1,7 @@
 //! `invalidator check`.
 
-use crate::at::{POSTGRES, address};
+use crate::at::{At, POSTGRES, address};
+use crate::capture::settings;
 use crate::catalog::judge::judge;
 use crate::catalog::read::tables;
 use crate::catalog::report::{problems, report};
@@ -34,9 +35,15 @@ pub struct Args {
     /// What was found in the stream, for programs: one object
     #[arg(long, requires = "stream")]
     json: bool,
-    /// The address of a PostgreSQL to compare the rules with: which old values its
-    /// changes will have. A password belongs into the environment
-    #[arg(long, value_name = "URL", env = "CHECK_DB_URL", hide_env_values = true)]
+    /// The address of a PostgreSQL to compare the rules with, or the file of its capture,
+    /// which has the files of TLS too: which old values its changes will have. A password
+    /// belongs into the environment
+    #[arg(
+        long,
+        value_name = "URL|FILE",
+        env = "CHECK_DB_URL",
+        hide_env_values = true
+    )]
     db: Option<String>,
     #[command(flatten)]
     places: Places,
@@ -47,6 +54,7 @@ Examples:
   invalidator check rules.toml
   invalidator check rules.toml --config invalidator.toml --stream
   invalidator check rules.toml --db postgres://app@127.0.0.1/shop
+  invalidator check rules.toml --db capture.toml
 
 Without --stream and --db it connects to nothing, and addresses from outside are left out.";
 
@@ -75,7 +83,10 @@ pub async fn run(args: &Args) -> Exit {
         false => say(&summary(&args.rules, &rules, source.repeat)),
     };
     let of_database = match &args.db {
-        Some(url) if told == Exit::Done => compare(&args.rules, &rules, url).await,
+        Some(given) if told == Exit::Done => match database(given) {
+            Ok(at) => compare(&args.rules, &rules, &at).await,
+            Err(exit) => exit,
+        },
         _ => told,
     };
     match service {
@@ -95,16 +106,23 @@ fn worse(one: Exit, other: Exit) -> Exit {
     }
 }
 
+/// Where the database is, by its address or in the file of its capture.
+fn database(given: &str) -> Result<At, Exit> {
+    if Path::new(given).is_file() {
+        let file = read(Path::new(given), |name, text| {
+            settings::settings(name, text, &[])
+        });
+        return Ok(file?.database.at);
+    }
+    address(given, &POSTGRES).map_err(|wrong| {
+        complain(&format_args!("--db: {wrong}"));
+        Exit::Usage
+    })
+}
+
 /// Compares the rules with the catalog of a database.
-async fn compare(file: &Path, rules: &Rules, url: &str) -> Exit {
-    let at = match address(url, &POSTGRES) {
-        Ok(at) => at,
-        Err(wrong) => {
-            complain(&format_args!("--db: {wrong}"));
-            return Exit::Usage;
-        }
-    };
-    let asked: Result<_, Error> = async { tables(&connect(&at).await?).await }.await;
+async fn compare(file: &Path, rules: &Rules, at: &At) -> Exit {
+    let asked: Result<_, Error> = async { tables(&connect(at).await?).await }.await;
     let found = match asked {
         Ok(tables) => judge(rules, &tables),
         Err(error) => return ended_with(Err(error)),

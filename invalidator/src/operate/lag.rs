@@ -81,8 +81,9 @@ impl Lookout {
         let remote = match &domain.remote {
             RemoteAt::Redis {
                 deployment,
+                access,
                 timeout,
-            } => RedisRemote::connect(domain.name.clone(), deployment, *timeout).await,
+            } => RedisRemote::open(domain.name.clone(), deployment, access, *timeout).await,
             RemoteAt::Memory => unreachable!("a service file without Redis is refused"),
         };
         let remote = remote

@@ -48,10 +48,11 @@ impl Places {
                 deployment: Deployment::Cluster {
                     urls: self.redis.clone(),
                 },
+                access: Box::default(),
                 timeout: Duration::from_millis(500),
             },
             bus: BusAt::Nats {
-                urls: self.nats.clone(),
+                at: (&self.nats).into(),
                 prefix: "cacheaside".to_owned(),
             },
             proof: Proof::Invalidator,

@@ -18,6 +18,7 @@ mod outage;
 mod outbox;
 mod pause;
 mod replica;
+mod secure;
 mod setup;
 mod worked;
 mod world;

@@ -96,13 +96,17 @@ fn names_and_subjects_are_those_of_nats() {
 #[test]
 fn the_events_come_from_the_bus_unless_told_otherwise() {
     let read = service("s.toml", SERVICE, &[]).expect("a good file");
-    assert_eq!(read.events, "nats://127.0.0.1:4222");
+    assert_eq!(read.events.urls, "nats://127.0.0.1:4222");
     assert_eq!(read.admin.to_string(), "127.0.0.1:9465");
     assert_eq!(read.letters.stream, "CACHEASIDE_DLQ");
     assert_eq!(read.drain, Duration::from_secs(20));
     let text = format!("{SERVICE}[events]\nurl = 'nats://elsewhere:4222'\n");
     let read = service("s.toml", &text, &[]).expect("a good file");
-    assert_eq!(read.events, "nats://elsewhere:4222");
+    assert_eq!(read.events.urls, "nats://elsewhere:4222");
+    let text = format!("{SERVICE}[events]\nnkey_file = '/dev/null'\n");
+    let problems = service("s.toml", &text, &[]).expect_err("of which NATS?");
+    let problems = problems.to_string();
+    assert!(problems.contains("`nkey_file` without `url`"), "{problems}");
 }
 
 #[test]
@@ -133,11 +137,8 @@ fn the_environment_comes_before_the_file() {
     ];
     let read = service("s.toml", "", &overrides).expect("nothing else is needed");
     let shown = format!("{:?}", read.domain.remote);
-    assert!(
-        shown.contains("redis://a:1") && shown.contains("redis://b:2"),
-        "{shown}"
-    );
-    assert_eq!(read.events, "nats://d:4");
+    assert!(shown.contains("a:1, b:2"), "{shown}");
+    assert_eq!(read.events.urls, "nats://d:4");
     let wrong = [given("events", "url", Given::Text("http://d:4".into()))];
     let problems = service("s.toml", SERVICE, &wrong)
         .expect_err("no address of NATS")

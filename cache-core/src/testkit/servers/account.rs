@@ -6,6 +6,7 @@ use std::path::Path;
 use tokio::process::Command;
 
 use super::ServerError;
+use crate::testkit::certificates::Guard;
 
 /// User and group, or none to stay who one is.
 pub(super) type Account = Option<(u32, u32)>;
@@ -17,6 +18,15 @@ pub(super) fn give(folder: &Path, user: Account) -> Result<(), ServerError> {
     };
     let given = chown(folder, Some(user), Some(group));
     given.map_err(ServerError::io("giving a server its folder"))
+}
+
+/// The files of a guard, in the server's folder and the account's.
+pub(super) fn guarded(guard: &Guard, folder: &Path, user: Account) -> Result<Guard, ServerError> {
+    let own = guard.copied_to(folder)?;
+    for file in [&own.ca, &own.own.cert, &own.own.key] {
+        give(file, user)?;
+    }
+    Ok(own)
 }
 
 /// Runs one of a server's own tools to its end.

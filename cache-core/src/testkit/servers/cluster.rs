@@ -9,6 +9,7 @@ use super::node::{Node, ask, replication_says, url};
 use super::port::Port;
 use super::topology::{NodeView, Role, view};
 use super::{READY, ServerError, with_retry};
+use crate::testkit::certificates::Guard;
 use crate::testkit::until::until;
 
 const PRIMARIES: usize = 3;
@@ -40,12 +41,25 @@ impl RedisCluster {
     /// # Errors
     /// When redis-server is missing or the cluster does not come together.
     pub async fn start() -> Result<Self, ServerError> {
+        Self::launch(None, &[]).await
+    }
+
+    /// As [`start`](Self::start), with TLS at [`tls_urls`](Self::tls_urls) and among the
+    /// nodes, and with more settings: `("cluster-announce-hostname", "localhost")`.
+    ///
+    /// # Errors
+    /// When redis-server is missing or the cluster does not come together.
+    pub async fn start_tls(guard: &Guard, more: &[(&str, &str)]) -> Result<Self, ServerError> {
+        Self::launch(Some(guard), more).await
+    }
+
+    async fn launch(guard: Option<&Guard>, more: &[(&str, &str)]) -> Result<Self, ServerError> {
         with_retry(|| async {
             let folder =
                 TempDir::new().map_err(ServerError::io("making a folder for a Redis Cluster"))?;
             let mut nodes = Vec::with_capacity(NODES);
             for _ in 0..NODES {
-                nodes.push(Member::new(&folder)?);
+                nodes.push(Member::new(&folder, guard, more)?);
             }
             for member in &nodes {
                 member.spawn()?;
@@ -64,6 +78,15 @@ impl RedisCluster {
     /// All six nodes as URLs, running or not.
     pub fn urls(&self) -> Vec<String> {
         self.ports().into_iter().map(url).collect()
+    }
+
+    /// All six nodes as URLs with TLS, running or not.
+    pub fn tls_urls(&self) -> Vec<String> {
+        let port = |member: &Member| member.node.tls_number();
+        let ports = self.nodes.iter().map(port);
+        ports
+            .map(|port| format!("rediss://127.0.0.1:{port}"))
+            .collect()
     }
 
     /// The ports of all six nodes, running or not.
@@ -256,7 +279,7 @@ impl RedisCluster {
         // Each meets each: waiting for gossip would take seconds.
         for (index, member) in self.nodes.iter().enumerate() {
             for other in &self.nodes[index + 1..] {
-                let (port, bus) = (other.port().to_string(), other.bus.number().to_string());
+                let (port, bus) = (other.met_at().to_string(), other.bus.number().to_string());
                 let meet = ["CLUSTER", "MEET", "127.0.0.1", &port, &bus];
                 ask::<()>(member.port(), &meet).await?;
             }
@@ -298,7 +321,11 @@ impl RedisCluster {
 }
 
 impl Member {
-    fn new(folder: &TempDir) -> Result<Self, ServerError> {
+    fn new(
+        folder: &TempDir,
+        guard: Option<&Guard>,
+        more: &[(&str, &str)],
+    ) -> Result<Self, ServerError> {
         let bus = Port::reserve()?;
         let node = Node::new(folder.path(), "cluster node", Port::reserve()?)?
             .holds_data(folder.path())
@@ -311,8 +338,19 @@ impl Member {
                 // One lost shard must not stop the others.
                 ("cluster-require-full-coverage", "no"),
                 ("cluster-allow-reads-when-down", "yes"),
-            ]);
+            ])
+            .with(more)
+            .guarded(guard)?;
+        let node = match guard {
+            Some(_) => node.with(&[("tls-cluster", "yes")]),
+            None => node,
+        };
         Ok(Self { node, bus })
+    }
+
+    /// Where the others meet it.
+    fn met_at(&self) -> u16 {
+        self.node.tls_number()
     }
 
     fn port(&self) -> u16 {

@@ -7,10 +7,11 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use super::account::{Account, give, run, unprivileged};
+use super::account::{Account, give, guarded, run, unprivileged};
 use super::port::Port;
 use super::process::Process;
 use super::{ServerError, binary, with_retry};
+use crate::testkit::certificates::Guard;
 
 /// A MariaDB, reachable on loopback as root without a password.
 #[derive(Debug)]
@@ -28,6 +29,18 @@ impl MariadbServer {
     /// # Errors
     /// When MariaDB is missing or does not come up.
     pub async fn start() -> Result<Self, ServerError> {
+        Self::launch(None).await
+    }
+
+    /// As [`start`](Self::start), with TLS for those who ask for it.
+    ///
+    /// # Errors
+    /// When MariaDB is missing or does not come up.
+    pub async fn start_tls(guard: &Guard) -> Result<Self, ServerError> {
+        Self::launch(Some(guard)).await
+    }
+
+    async fn launch(guard: Option<&Guard>) -> Result<Self, ServerError> {
         with_retry(|| async {
             let folder = TempDir::new().map_err(ServerError::io("making a folder for MariaDB"))?;
             let account = unprivileged("mysql").await?;
@@ -35,7 +48,15 @@ impl MariadbServer {
             let data = folder.path().join("data");
             init(folder.path(), &data, account).await?;
             let port = Port::reserve()?;
-            let process = process(folder.path(), &data, account, port.number())?;
+            let mut process = process(folder.path(), &data, account, port.number())?;
+            if let Some(guard) = guard {
+                let guard = guarded(guard, folder.path(), account)?;
+                process = process.args([
+                    format!("--ssl-ca={}", guard.ca.display()),
+                    format!("--ssl-cert={}", guard.own.cert.display()),
+                    format!("--ssl-key={}", guard.own.key.display()),
+                ]);
+            }
             port.free();
             process.spawn()?;
             process.ready(|| answers(port.number())).await?;

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::port::Port;
 use super::process::Process;
 use super::{ServerError, binary, with_retry};
+use crate::testkit::certificates::Guard;
 
 /// Names the program to start, in place of the one that is installed: servers of other
 /// versions behave differently.
@@ -23,7 +24,7 @@ const PROGRAM: &str = "NATS_SERVER";
 pub struct NatsServer {
     process: Process,
     port: Port,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl NatsServer {
@@ -33,22 +34,34 @@ impl NatsServer {
     /// # Errors
     /// When nats-server is missing or does not come up.
     pub async fn start() -> Result<Self, ServerError> {
+        Self::start_with("").await
+    }
+
+    /// As [`start`](Self::start), with this in its configuration file.
+    ///
+    /// # Errors
+    /// When nats-server is missing, refuses the file or does not come up.
+    pub async fn start_with(configuration: &str) -> Result<Self, ServerError> {
         with_retry(|| async {
             let folder =
                 TempDir::new().map_err(ServerError::io("making a folder for a NATS server"))?;
             let port = Port::reserve()?;
             let number = port.number().to_string();
+            let file = folder.path().join("nats.conf");
+            std::fs::write(&file, configuration)
+                .map_err(ServerError::io("writing the file of a NATS server"))?;
             let process = Process::new(
                 format!("nats-server on port {number}"),
                 program()?,
                 folder.path().join("log"),
             )
             .args(["-a", "127.0.0.1", "-p", &number, "-js", "-sd"])
-            .args([folder.path().join("store")]);
+            .args([folder.path().join("store")])
+            .args(["-c".as_ref(), file.as_os_str()]);
             let server = Self {
                 process,
                 port,
-                _folder: folder,
+                folder,
             };
             server.restart().await?;
             Ok(server)
@@ -59,6 +72,15 @@ impl NatsServer {
     /// Where clients connect: `nats://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
         format!("nats://{}:{}", Ipv4Addr::LOCALHOST, self.port())
+    }
+
+    /// Writes its configuration file anew; [`restart`](Self::restart) reads it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn configure(&self, configuration: &str) -> Result<(), ServerError> {
+        std::fs::write(self.folder.path().join("nats.conf"), configuration)
+            .map_err(ServerError::io("writing the file of a NATS server"))
     }
 
     /// The port on loopback.
@@ -98,6 +120,15 @@ impl NatsServer {
         let port = self.port();
         self.process.ready(|| offers_jetstream(port)).await
     }
+}
+
+/// What makes a server speak TLS, for its configuration file.
+pub fn tls(guard: &Guard) -> String {
+    let Guard { ca, own, asks } = guard;
+    format!(
+        "tls {{ cert_file: {:?}, key_file: {:?}, ca_file: {:?}, verify: {asks}, timeout: 5 }}\n",
+        own.cert, own.key, ca
+    )
 }
 
 fn program() -> Result<PathBuf, ServerError> {

@@ -11,6 +11,7 @@ use redis::{AsyncConnectionConfig, Client, FromRedisValue};
 use super::port::Port;
 use super::process::Process;
 use super::{ServerError, binary};
+use crate::testkit::certificates::Guard;
 
 /// How long one question to a node may take.
 const ASK: Duration = Duration::from_secs(2);
@@ -21,6 +22,8 @@ pub(super) struct Node {
     // First, so that the process is gone before its port is given back.
     pub(super) process: Process,
     pub(super) port: Port,
+    /// Where it speaks TLS, beside the other.
+    pub(super) tls: Option<Port>,
 }
 
 impl Node {
@@ -35,7 +38,11 @@ impl Node {
             binary("redis-server")?,
             folder.join("log"),
         );
-        Ok(Self { process, port })
+        Ok(Self {
+            process,
+            port,
+            tls: None,
+        })
     }
 
     /// Settings that every data node of these tests shares.
@@ -68,6 +75,24 @@ impl Node {
         self
     }
 
+    /// Also speaks TLS, at a port of its own; the plain one stays for the tests themselves.
+    pub(super) fn guarded(mut self, guard: Option<&Guard>) -> Result<Self, ServerError> {
+        let Some(guard) = guard else { return Ok(self) };
+        let port = Port::reserve()?;
+        let settings = tls_settings(guard, port.number());
+        let settings: Vec<_> = settings
+            .iter()
+            .map(|(name, value)| (*name, &**value))
+            .collect();
+        self.tls = Some(port);
+        Ok(self.with(&settings))
+    }
+
+    /// Where it speaks TLS, or else the plain port.
+    pub(super) fn tls_number(&self) -> u16 {
+        self.tls.as_ref().unwrap_or(&self.port).number()
+    }
+
     pub(super) fn number(&self) -> u16 {
         self.port.number()
     }
@@ -75,6 +100,9 @@ impl Node {
     /// Starts the node, on the same port each time.
     pub(super) fn spawn(&self) -> Result<(), ServerError> {
         self.port.free();
+        if let Some(tls) = &self.tls {
+            tls.free();
+        }
         self.process.spawn()
     }
 
@@ -85,6 +113,23 @@ impl Node {
             .ready(|| async { ask::<String>(port, &["PING"]).await.is_ok() })
             .await
     }
+}
+
+/// What makes a node speak TLS, with clients, replicas and the other nodes of a cluster.
+pub(super) fn tls_settings(guard: &Guard, port: u16) -> Vec<(&'static str, String)> {
+    let file = |path: &Path| path.display().to_string();
+    let asks = match guard.asks {
+        true => "yes",
+        false => "no",
+    };
+    vec![
+        ("tls-port", port.to_string()),
+        ("tls-ca-cert-file", file(&guard.ca)),
+        ("tls-cert-file", file(&guard.own.cert)),
+        ("tls-key-file", file(&guard.own.key)),
+        ("tls-auth-clients", asks.to_owned()),
+        ("tls-replication", "yes".to_owned()),
+    ]
 }
 
 /// Sends one command on a connection of its own.

@@ -6,10 +6,11 @@ use std::path::Path;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::account::{Account, give, run, unprivileged};
+use super::account::{Account, give, guarded, run, unprivileged};
 use super::port::Port;
 use super::process::Process;
 use super::{ServerError, binary, with_retry};
+use crate::testkit::certificates::Guard;
 
 /// The name by which a primary knows its standby.
 pub const STANDBY: &str = "standby";
@@ -31,6 +32,19 @@ impl PostgresServer {
     /// # Errors
     /// When PostgreSQL is missing or does not come up.
     pub async fn start() -> Result<Self, ServerError> {
+        Self::launch(None).await
+    }
+
+    /// As [`start`](Self::start), with TLS: the role `secured`, which a test makes, is let
+    /// in with TLS only, and if the guard asks for it with a certificate only.
+    ///
+    /// # Errors
+    /// When PostgreSQL is missing or does not come up.
+    pub async fn start_tls(guard: &Guard) -> Result<Self, ServerError> {
+        Self::launch(Some(guard)).await
+    }
+
+    async fn launch(guard: Option<&Guard>) -> Result<Self, ServerError> {
         with_retry(|| async {
             let folder =
                 TempDir::new().map_err(ServerError::io("making a folder for PostgreSQL"))?;
@@ -38,7 +52,12 @@ impl PostgresServer {
             give(folder.path(), user)?;
             let data = folder.path().join("data");
             init(&data, user).await?;
-            Self::run(folder, &data, user).await
+            let guard = guard.map(|guard| guarded(guard, folder.path(), user));
+            let guard = guard.transpose()?;
+            if let Some(guard) = &guard {
+                let_in(&data, guard.asks)?;
+            }
+            Self::run(folder, &data, user, guard.as_ref()).await
         })
         .await
     }
@@ -62,14 +81,22 @@ impl PostgresServer {
                 .args(["--write-recovery-conf", "--dbname", &from, "--pgdata"])
                 .arg(&data);
             run(copy, user).await?;
-            Self::run(folder, &data, user).await
+            Self::run(folder, &data, user, None).await
         })
         .await
     }
 
-    async fn run(folder: TempDir, data: &Path, user: Account) -> Result<Self, ServerError> {
+    async fn run(
+        folder: TempDir,
+        data: &Path,
+        user: Account,
+        guard: Option<&Guard>,
+    ) -> Result<Self, ServerError> {
         let port = Port::reserve()?;
-        let process = process(folder.path(), data, user, port.number())?;
+        let mut process = process(folder.path(), data, user, port.number())?;
+        for setting in guard.map(settings).unwrap_or_default() {
+            process = process.args(["-c".to_owned(), setting]);
+        }
         port.free();
         process.spawn()?;
         process.ready(|| async { is_ready(data) }).await?;
@@ -115,6 +142,31 @@ fn process(folder: &Path, data: &Path, user: Account, port: u16) -> Result<Proce
     // After SIGKILL its shared memory would stay on the machine.
     process.ends_by = Some("QUIT");
     Ok(process)
+}
+
+fn settings(guard: &Guard) -> Vec<String> {
+    vec![
+        "ssl=on".to_owned(),
+        format!("ssl_ca_file={}", guard.ca.display()),
+        format!("ssl_cert_file={}", guard.own.cert.display()),
+        format!("ssl_key_file={}", guard.own.key.display()),
+    ]
+}
+
+/// Puts the rules for `secured` before all others.
+fn let_in(data: &Path, asks: bool) -> Result<(), ServerError> {
+    let file = data.join("pg_hba.conf");
+    let failed = || ServerError::io("writing pg_hba.conf");
+    let rest = std::fs::read_to_string(&file).map_err(failed())?;
+    let asked = match asks {
+        true => " clientcert=verify-ca",
+        false => "",
+    };
+    let rules = format!(
+        "hostnossl all secured 127.0.0.1/32 reject\n\
+         hostssl all secured 127.0.0.1/32 trust{asked}\n{rest}"
+    );
+    std::fs::write(&file, rules).map_err(failed())
 }
 
 /// Whether the server says so itself, in the file `pg_ctl` looks at too.

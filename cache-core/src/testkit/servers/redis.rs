@@ -1,10 +1,12 @@
 //! One Redis server.
 
+use redis::FromRedisValue;
 use tempfile::TempDir;
 
 use super::node::{Node, ask, url};
 use super::port::Port;
 use super::{ServerError, with_retry};
+use crate::testkit::certificates::Guard;
 
 /// A single Redis that keeps nothing on disk by itself and evicts by `volatile-lfu`.
 #[derive(Debug)]
@@ -27,12 +29,25 @@ impl RedisServer {
     /// # Errors
     /// When redis-server is missing, refuses a setting or does not come up.
     pub async fn start_with(settings: &[(&str, &str)]) -> Result<Self, ServerError> {
+        Self::launch(settings, None).await
+    }
+
+    /// As [`start`](Self::start), at [`tls_url`](Self::tls_url) with TLS.
+    ///
+    /// # Errors
+    /// When redis-server is missing or does not come up.
+    pub async fn start_tls(guard: &Guard) -> Result<Self, ServerError> {
+        Self::launch(&[], Some(guard)).await
+    }
+
+    async fn launch(settings: &[(&str, &str)], guard: Option<&Guard>) -> Result<Self, ServerError> {
         with_retry(|| async {
             let folder =
                 TempDir::new().map_err(ServerError::io("making a folder for a Redis server"))?;
             let node = Node::new(folder.path(), "redis-server", Port::reserve()?)?
                 .holds_data(folder.path())
-                .with(settings);
+                .with(settings)
+                .guarded(guard)?;
             node.spawn()?;
             node.ready().await?;
             Ok(Self {
@@ -46,6 +61,19 @@ impl RedisServer {
     /// Where clients connect: `redis://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
         url(self.port())
+    }
+
+    /// Where clients connect with TLS: `rediss://127.0.0.1:<port>`.
+    pub fn tls_url(&self) -> String {
+        format!("rediss://127.0.0.1:{}", self.node.tls_number())
+    }
+
+    /// Sends one command, on a connection of its own.
+    ///
+    /// # Errors
+    /// When it is down, or refuses.
+    pub async fn command<T: FromRedisValue>(&self, words: &[&str]) -> Result<T, ServerError> {
+        ask(self.port(), words).await
     }
 
     /// The port on loopback.

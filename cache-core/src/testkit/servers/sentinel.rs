@@ -4,9 +4,10 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use super::node::{Node, ask, replication_says, url};
+use super::node::{Node, ask, replication_says, tls_settings, url};
 use super::port::Port;
 use super::{READY, ServerError, with_retry};
+use crate::testkit::certificates::Guard;
 use crate::testkit::until::until;
 
 const SERVICE: &str = "cacheaside";
@@ -28,18 +29,32 @@ impl SentinelTrio {
     /// # Errors
     /// When redis-server is missing or they do not find each other.
     pub async fn start() -> Result<Self, ServerError> {
+        Self::launch(None).await
+    }
+
+    /// As [`start`](Self::start), with TLS at [`tls_urls`](Self::tls_urls) and among them.
+    ///
+    /// # Errors
+    /// When redis-server is missing or they do not find each other.
+    pub async fn start_tls(guard: &Guard) -> Result<Self, ServerError> {
+        Self::launch(Some(guard)).await
+    }
+
+    async fn launch(guard: Option<&Guard>) -> Result<Self, ServerError> {
         with_retry(|| async {
             let folder =
                 TempDir::new().map_err(ServerError::io("making a folder for sentinels"))?;
             let (master, replica) = (Port::reserve()?, Port::reserve()?);
-            let master_port = master.number().to_string();
+            let master = Node::new(folder.path(), "Redis master", master)?
+                .holds_data(folder.path())
+                .guarded(guard)?;
+            let master_port = master.tls_number().to_string();
             let follow = ("replicaof", &*format!("127.0.0.1 {master_port}"));
-            let data = [
-                Node::new(folder.path(), "Redis master", master)?.holds_data(folder.path()),
-                Node::new(folder.path(), "Redis replica", replica)?
-                    .holds_data(folder.path())
-                    .with(&[follow]),
-            ];
+            let replica = Node::new(folder.path(), "Redis replica", replica)?
+                .holds_data(folder.path())
+                .with(&[follow])
+                .guarded(guard)?;
+            let data = [master, replica];
             for node in &data {
                 node.spawn()?;
                 node.ready().await?;
@@ -54,7 +69,7 @@ impl SentinelTrio {
 
             let mut sentinels = Vec::with_capacity(SENTINELS);
             for _ in 0..SENTINELS {
-                sentinels.push(sentinel(&folder, &master_port)?);
+                sentinels.push(sentinel(&folder, &master_port, guard)?);
             }
             let trio = Self {
                 data,
@@ -70,6 +85,29 @@ impl SentinelTrio {
     /// Where clients ask for the master.
     pub fn sentinel_urls(&self) -> Vec<String> {
         self.sentinels.iter().map(|s| url(s.number())).collect()
+    }
+
+    /// Where clients ask for the master with TLS.
+    pub fn tls_urls(&self) -> Vec<String> {
+        let ports = self.sentinels.iter().map(Node::tls_number);
+        ports
+            .map(|port| format!("rediss://127.0.0.1:{port}"))
+            .collect()
+    }
+
+    /// Sends one command to every data node, or else to every sentinel.
+    ///
+    /// # Errors
+    /// When one is down, or refuses.
+    pub async fn command(&self, to_data: bool, words: &[&str]) -> Result<(), ServerError> {
+        let nodes = match to_data {
+            true => &self.data[..],
+            false => &self.sentinels[..],
+        };
+        for node in nodes {
+            ask::<redis::Value>(node.number(), words).await?;
+        }
+        Ok(())
     }
 
     /// The name under which the sentinels watch the master.
@@ -110,7 +148,8 @@ impl SentinelTrio {
     }
 
     fn data_node(&self, port: u16) -> Result<&Node, ServerError> {
-        let found = self.data.iter().find(|node| node.number() == port);
+        let is = |node: &&Node| node.number() == port || node.tls_number() == port;
+        let found = self.data.iter().find(is);
         found.ok_or_else(|| ServerError::NoSuch {
             doing: "reach behind these sentinels",
             subject: format!("port {port}"),
@@ -144,12 +183,23 @@ fn knows_all(info: &str) -> bool {
 }
 
 /// A sentinel needs a file of its own, in which it keeps what it learns.
-fn sentinel(folder: &TempDir, master_port: &str) -> Result<Node, ServerError> {
+fn sentinel(
+    folder: &TempDir,
+    master_port: &str,
+    guard: Option<&Guard>,
+) -> Result<Node, ServerError> {
     let port = Port::reserve()?;
     let number = port.number();
     let home = folder.path().join(number.to_string());
     let file = home.join("sentinel.conf");
     let node = Node::new(folder.path(), "sentinel", port)?;
+    let tls = guard.map(|_| Port::reserve()).transpose()?;
+    let guarded = guard.zip(tls.as_ref());
+    let guarded = guarded.map(|(guard, tls)| tls_settings(guard, tls.number()));
+    let guarded = guarded.unwrap_or_default().into_iter();
+    let guarded: String = guarded
+        .map(|(name, value)| format!("{name} {value}\n"))
+        .collect();
     let settings = format!(
         "port {number}\n\
          bind 127.0.0.1\n\
@@ -157,10 +207,15 @@ fn sentinel(folder: &TempDir, master_port: &str) -> Result<Node, ServerError> {
          sentinel monitor {SERVICE} 127.0.0.1 {master_port} 2\n\
          sentinel down-after-milliseconds {SERVICE} 1000\n\
          sentinel failover-timeout {SERVICE} 5000\n\
-         sentinel parallel-syncs {SERVICE} 1\n",
+         sentinel parallel-syncs {SERVICE} 1\n\
+         {guarded}",
         home.display()
     );
     fs::write(&file, settings).map_err(ServerError::io(format!("writing {}", file.display())))?;
     let process = node.process.args([file.as_os_str()]).args(["--sentinel"]);
-    Ok(Node { process, ..node })
+    Ok(Node {
+        process,
+        tls,
+        ..node
+    })
 }

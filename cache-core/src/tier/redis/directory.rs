@@ -1,10 +1,11 @@
 //! Which node serves which bucket: asked of a cluster, of sentinels, or fixed.
 
 use super::node::Node;
+use super::place::Place;
 use crate::model::key::{BUCKETS, Bucket, Name};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult, Value};
+use redis::{RedisError, RedisResult, Value};
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
@@ -18,12 +19,15 @@ const SLOTS: u16 = 16_384;
 #[derive(Clone, Debug)]
 pub(super) enum Directory {
     /// One node for everything.
-    Single(ConnectionInfo),
+    Single(Box<Place>),
     /// A cluster, found through any of its nodes.
-    Cluster(Vec<ConnectionInfo>),
+    Cluster(Vec<Place>),
     /// A master and its replicas, watched by sentinels.
     Sentinel {
-        sentinels: Vec<ConnectionInfo>,
+        /// Where the sentinels are.
+        sentinels: Vec<Place>,
+        /// What lets a connection to a master in; its address is a sentinel's.
+        door: Box<Place>,
         service: String,
     },
 }
@@ -68,23 +72,19 @@ impl Topology {
     }
 
     /// The node at an address, made if it is new.
-    fn node_at(
-        &mut self,
-        address: &str,
-        seed: &ConnectionInfo,
-        timeout: Duration,
-    ) -> Option<Arc<Node>> {
+    fn node_at(&mut self, address: &str, seed: &Place, timeout: Duration) -> Option<Arc<Node>> {
         if let Some(node) = self.nodes.get(address) {
             return Some(node.clone());
         }
-        let (host, port) = address.rsplit_once(':')?;
-        let addr = ConnectionAddr::Tcp(host.to_owned(), port.parse().ok()?);
-        let info = with_nodelay(seed.clone().set_addr(addr));
-        let node = Arc::new(Node::new(
-            address.to_owned(),
-            Client::open(info).ok()?,
-            timeout,
-        ));
+        let place = match address == seed.address() {
+            // It may be a socket, which has no port.
+            true => seed.clone(),
+            false => {
+                let (host, port) = address.rsplit_once(':')?;
+                seed.at(host, port.parse().ok()?)
+            }
+        };
+        let node = Arc::new(Node::new(address.to_owned(), place, timeout));
         self.nodes.insert(address.to_owned(), node.clone());
         Some(node)
     }
@@ -101,15 +101,18 @@ impl Directory {
         timeout: Duration,
     ) -> Option<Topology> {
         let (seed, owners) = match self {
-            Self::Single(seed) => (seed, vec![Some(seed.addr().to_string()); BUCKETS]),
+            Self::Single(seed) => (&**seed, vec![Some(seed.address()); BUCKETS]),
             Self::Cluster(seeds) => {
                 let seed = seeds.first()?;
                 (seed, cluster_owners(domain, seeds, current, timeout).await?)
             }
-            Self::Sentinel { sentinels, service } => {
-                let seed = sentinels.first()?;
+            Self::Sentinel {
+                sentinels,
+                door,
+                service,
+            } => {
                 let master = sentinel_master(sentinels, service, timeout).await?;
-                (seed, vec![Some(master); BUCKETS])
+                (&**door, vec![Some(master); BUCKETS])
             }
         };
         let mut next = current.clone();
@@ -121,27 +124,45 @@ impl Directory {
         next.nodes.retain(|address, _| serving.contains(address));
         Some(next)
     }
+
+    /// Why nobody answers: the first of those in the settings that says so.
+    pub(super) async fn trouble(&self, timeout: Duration) -> Option<RedisError> {
+        let (places, question) = match self {
+            Self::Single(place) => (std::slice::from_ref(&**place), "PING"),
+            Self::Cluster(places) => (&places[..], "CLUSTER"),
+            Self::Sentinel { sentinels, .. } => (&sentinels[..], "PING"),
+        };
+        let mut question = redis::cmd(question);
+        if let Self::Cluster(_) = self {
+            question.arg("SLOTS");
+        }
+        for place in places {
+            if let Err(error) = ask(place, &question, timeout).await {
+                return Some(error);
+            }
+        }
+        None
+    }
 }
 
 /// Asks every known node for its view and takes the one most of them share: a
 /// master that was cut off keeps believing in itself, alone.
 async fn cluster_owners(
     domain: &Name,
-    seeds: &[ConnectionInfo],
+    seeds: &[Place],
     current: &Topology,
     timeout: Duration,
 ) -> Option<Owners> {
-    let mut places: Vec<ConnectionInfo> = seeds.to_vec();
+    let mut places: Vec<Place> = seeds.to_vec();
     for address in current.nodes.keys() {
         if let Some((host, port)) = address.rsplit_once(':')
             && let Ok(port) = port.parse()
         {
-            let addr = ConnectionAddr::Tcp(host.to_owned(), port);
-            places.push(seeds.first()?.clone().set_addr(addr));
+            places.push(seeds.first()?.at(host, port));
         }
     }
-    places.sort_by_key(|place| place.addr().to_string());
-    places.dedup_by_key(|place| place.addr().to_string());
+    places.sort_by_key(Place::address);
+    places.dedup_by_key(|place| place.address());
     let asked = places.iter().map(|place| async move {
         let mut slots = redis::cmd("CLUSTER");
         slots.arg("SLOTS");
@@ -170,11 +191,7 @@ async fn vote<T: Eq + Hash>(
     most.map(|(view, _)| view)
 }
 
-async fn sentinel_master(
-    sentinels: &[ConnectionInfo],
-    service: &str,
-    timeout: Duration,
-) -> Option<String> {
+async fn sentinel_master(sentinels: &[Place], service: &str, timeout: Duration) -> Option<String> {
     let asked = sentinels.iter().map(|place| async move {
         let mut master = redis::cmd("SENTINEL");
         master.arg("GET-MASTER-ADDR-BY-NAME").arg(service);
@@ -187,19 +204,13 @@ async fn sentinel_master(
 
 /// One question on a connection of its own: a directory must be readable while
 /// the busy connections hang.
-async fn ask(place: &ConnectionInfo, cmd: &redis::Cmd, timeout: Duration) -> RedisResult<Value> {
-    let config = redis::AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(timeout))
-        .set_response_timeout(Some(timeout));
-    let client = Client::open(with_nodelay(place.clone()))?;
-    let mut connection = client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await?;
+async fn ask(place: &Place, cmd: &redis::Cmd, timeout: Duration) -> RedisResult<Value> {
+    let mut connection = place.connect(timeout).await?;
     cmd.query_async(&mut connection).await
 }
 
 /// Reads CLUSTER SLOTS: a list of `[first, last, [host, port, ...], replicas...]`.
-fn parse_slots(answer: &Value, asked: &ConnectionInfo, domain: &Name) -> Option<Owners> {
+fn parse_slots(answer: &Value, asked: &Place, domain: &Name) -> Option<Owners> {
     let Value::Array(ranges) = answer else {
         return None;
     };
@@ -220,12 +231,12 @@ fn parse_slots(answer: &Value, asked: &ConnectionInfo, domain: &Name) -> Option<
         let [host, Value::Int(port), ..] = &master[..] else {
             return None;
         };
-        let host = match (host, asked.addr()) {
+        let host = match (host, asked.host()) {
             (Value::BulkString(host), _) if !host.is_empty() => {
                 String::from_utf8(host.clone()).ok()?
             }
             // A node that does not know its own name means "where you asked me".
-            (_, ConnectionAddr::Tcp(host, _)) => host.clone(),
+            (_, Some(host)) => host.to_owned(),
             _ => return None,
         };
         let (first, last) = (usize::try_from(*first).ok()?, usize::try_from(*last).ok()?);
@@ -244,15 +255,4 @@ fn parse_slots(answer: &Value, asked: &ConnectionInfo, domain: &Name) -> Option<
 pub(super) fn slot(domain: &Name, bucket: Bucket) -> u16 {
     let tag = format!("{domain}:{:02x}", bucket.0);
     crc16::State::<crc16::XMODEM>::calculate(tag.as_bytes()) % SLOTS
-}
-
-/// Small commands must not wait for more to join them.
-fn with_nodelay(info: ConnectionInfo) -> ConnectionInfo {
-    let tcp = info.tcp_settings().clone().set_nodelay(true);
-    info.set_tcp_settings(tcp)
-}
-
-/// Reads addresses as the settings give them.
-pub(super) fn parse_url(url: &str) -> RedisResult<ConnectionInfo> {
-    url.into_connection_info()
 }

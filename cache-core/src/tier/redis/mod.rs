@@ -1,12 +1,15 @@
 //! L2 over Redis: Cluster, a single node, or Sentinel, by one slot router over
 //! multiplexed connections.
 
+mod deployment;
 mod directory;
 mod node;
+mod place;
 mod router;
 mod script;
 
-use self::directory::Directory;
+pub use self::deployment::{Deployment, RedisAccess};
+use self::deployment::{directory, unreachable};
 use self::router::Router;
 use self::script::{
     AGREE, APPLY, Answer, BEAT, Call, FILL, LEASE, QUARANTINE, RELEASE, TOUCH, WRITE,
@@ -15,7 +18,7 @@ use super::{
     Applied, Beat, Beaten, Filled, Invalidate, Known, Leased, MARK_KEEP, Offer, Reading, Record,
     Remote, RemoteError, Seen, Token, Touch, Watermark, Write, Written,
 };
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::model::key::{Address, Bucket, Name};
 use crate::model::position::{HEX_LEN, Position};
 use async_trait::async_trait;
@@ -27,28 +30,6 @@ use std::time::Duration;
 /// lease's token, position and deadline.
 const LEASED_HEAD: usize = 1 + HEX_LEN + 16 + HEX_LEN + 16;
 
-/// How the Redis deployment is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Deployment {
-    /// One node.
-    Single {
-        /// `redis://[user:password@]host:port[/db]`.
-        url: String,
-    },
-    /// A cluster, found through any of these nodes.
-    Cluster {
-        /// One URL a node; three are enough for any cluster.
-        urls: Vec<String>,
-    },
-    /// A master watched by sentinels.
-    Sentinel {
-        /// One URL a sentinel.
-        urls: Vec<String>,
-        /// The name under which the sentinels know the master.
-        service: String,
-    },
-}
-
 /// L2 over Redis.
 #[derive(Debug)]
 pub struct RedisRemote {
@@ -57,23 +38,32 @@ pub struct RedisRemote {
 }
 
 impl RedisRemote {
-    /// Connects; `timeout` bounds every single answer.
+    /// Connects with what the addresses say; `timeout` bounds every single answer.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for an address that cannot be read, [`Kind::Unavailable`]
-    /// when no node answers.
+    /// [`Kind::Invalid`](crate::Kind::Invalid) for an address that cannot be read,
+    /// [`Kind::Unavailable`](crate::Kind::Unavailable) when no node answers.
     pub async fn connect(
         domain: Name,
         deployment: &Deployment,
         timeout: Duration,
     ) -> Result<Self, Error> {
-        let directory = directory(deployment)?;
+        Self::open(domain, deployment, &RedisAccess::default(), timeout).await
+    }
+
+    /// Connects as somebody.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn open(
+        domain: Name,
+        deployment: &Deployment,
+        access: &RedisAccess,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
+        let directory = directory(deployment, access)?;
         let router = Router::connect(domain.clone(), directory, timeout).await;
-        let router = router.map_err(|error| {
-            Error::new(Kind::Unavailable, "connecting to Redis", deployment.hosts())
-                .because(error)
-                .hint("is it running, and is the address right?")
-        })?;
+        let router = router.map_err(|why| unreachable(deployment, why))?;
         Ok(Self { domain, router })
     }
 
@@ -93,45 +83,6 @@ impl RedisRemote {
     fn watermark(&self, bucket: Bucket) -> Vec<u8> {
         Address::watermark(&self.domain, bucket)
     }
-}
-
-impl Deployment {
-    /// The addresses without their passwords, for messages.
-    fn hosts(&self) -> String {
-        let urls = match self {
-            Self::Single { url } => std::slice::from_ref(url),
-            Self::Cluster { urls } | Self::Sentinel { urls, .. } => urls,
-        };
-        let host = |url: &String| url.rsplit(['@', '/']).next().unwrap_or_default().to_owned();
-        let plain = |url: &String| match url.rsplit_once('@') {
-            Some((_, host)) => host.to_owned(),
-            None => url
-                .split("://")
-                .nth(1)
-                .map_or_else(|| host(url), str::to_owned),
-        };
-        urls.iter().map(plain).collect::<Vec<_>>().join(", ")
-    }
-}
-
-fn directory(deployment: &Deployment) -> Result<Directory, Error> {
-    let parse = |url: &String| {
-        directory::parse_url(url).map_err(|error| {
-            Error::new(Kind::Invalid, "reading a Redis address", deployment.hosts())
-                .because(error)
-                .hint("an address looks like redis://host:6379")
-        })
-    };
-    Ok(match deployment {
-        Deployment::Single { url } => Directory::Single(parse(url)?),
-        Deployment::Cluster { urls } => {
-            Directory::Cluster(urls.iter().map(parse).collect::<Result<_, _>>()?)
-        }
-        Deployment::Sentinel { urls, service } => Directory::Sentinel {
-            sentinels: urls.iter().map(parse).collect::<Result<_, _>>()?,
-            service: service.clone(),
-        },
-    })
 }
 
 #[async_trait]

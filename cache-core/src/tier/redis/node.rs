@@ -1,9 +1,10 @@
 //! One Redis node: a multiplexed connection that is made when needed, and a state
 //! that lets callers fail fast while the node is down.
 
+use super::place::Place;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, RedisResult, Value};
+use redis::{ErrorKind, Pipeline, RedisError, RedisResult, Value};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -16,8 +17,8 @@ const TIMEOUTS_MAX: u32 = 3;
 /// One node of the deployment.
 pub(super) struct Node {
     address: String,
-    client: Client,
-    config: AsyncConnectionConfig,
+    place: Place,
+    timeout: Duration,
     connection: Mutex<Option<MultiplexedConnection>>,
     /// Held while connecting, so that a burst of callers makes one connection.
     connecting: AsyncMutex<()>,
@@ -27,14 +28,11 @@ pub(super) struct Node {
 
 impl Node {
     /// A node that nobody has talked to yet.
-    pub(super) fn new(address: String, client: Client, timeout: Duration) -> Self {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(timeout))
-            .set_response_timeout(Some(timeout));
+    pub(super) fn new(address: String, place: Place, timeout: Duration) -> Self {
         Self {
             address,
-            client,
-            config,
+            place,
+            timeout,
             connection: Mutex::new(None),
             connecting: AsyncMutex::new(()),
             timeouts: AtomicU32::new(0),
@@ -78,10 +76,7 @@ impl Node {
         if let Some(connection) = &*self.connection.lock() {
             return Ok(connection.clone());
         }
-        let connecting = self
-            .client
-            .get_multiplexed_async_connection_with_config(&self.config);
-        let connection = connecting.await?;
+        let connection = self.place.connect(self.timeout).await?;
         *self.connection.lock() = Some(connection.clone());
         Ok(connection)
     }
@@ -92,7 +87,7 @@ impl Node {
             if in_a_row >= TIMEOUTS_MAX {
                 self.set_down();
             }
-        } else if error.is_io_error() || error.is_connection_dropped() {
+        } else if error.is_io_error() || error.is_connection_dropped() || lets_nobody_in(error) {
             self.set_down();
         }
     }
@@ -103,17 +98,21 @@ impl Node {
         self.down.store(true, Ordering::Release);
     }
 
+    /// Whether it answers, on the connection that it has or a fresh one.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) async fn ping(&self) -> RedisResult<()> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("PING").ignore_errors();
+        let answer = self.send_once(&pipe).await?.pop();
+        answer.unwrap_or(Ok(Value::Nil)).map(drop)
+    }
+
     /// Tries a node that is down with a fresh connection; up again if it answers,
     /// which is returned.
     pub(super) async fn revive(&self) -> bool {
-        let ping = {
-            let mut pipe = redis::pipe();
-            pipe.cmd("PING").ignore_errors();
-            pipe
-        };
-        if let Ok(answers) = self.send_once(&ping).await
-            && matches!(answers.first(), Some(Ok(_)))
-        {
+        if self.ping().await.is_ok() {
             self.timeouts.store(0, Ordering::Release);
             self.down.store(false, Ordering::Release);
             true
@@ -122,6 +121,15 @@ impl Node {
             false
         }
     }
+}
+
+/// Whether the next attempt would fare the same, as with a wrong password: each caller
+/// would pay for one.
+fn lets_nobody_in(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig
+    )
 }
 
 impl fmt::Debug for Node {

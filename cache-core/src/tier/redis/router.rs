@@ -47,11 +47,14 @@ struct Shared {
 
 impl Router {
     /// Finds the deployment; an answer of one node is enough.
+    ///
+    /// # Errors
+    /// Why nobody answers, as far as somebody says.
     pub(super) async fn connect(
         domain: Name,
         directory: Directory,
         timeout: Duration,
-    ) -> Result<Self, RemoteError> {
+    ) -> Result<Self, Option<RedisError>> {
         let shared = Arc::new(Shared {
             domain,
             directory,
@@ -61,7 +64,7 @@ impl Router {
             trouble: Notify::new(),
         });
         if !shared.refresh().await || !shared.anybody_answers().await {
-            return Err(RemoteError::Failed("no node answered".to_owned()));
+            return Err(shared.why().await);
         }
         let watch = tokio::spawn(watch(shared.clone()));
         Ok(Self {
@@ -231,7 +234,11 @@ impl Router {
         }
         let stays = matches!(
             error.kind(),
-            ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::CrossSlot)
+            ErrorKind::Server(
+                ServerErrorKind::ResponseError
+                    | ServerErrorKind::CrossSlot
+                    | ServerErrorKind::NoPerm
+            )
         );
         if !stays {
             self.shared.trouble.notify_one();
@@ -263,6 +270,20 @@ impl Shared {
         let nodes: Vec<_> = self.topology.load().nodes.values().cloned().collect();
         let answers = futures_util::future::join_all(nodes.iter().map(|node| node.revive()));
         answers.await.contains(&true)
+    }
+
+    /// Why nobody answers.
+    async fn why(&self) -> Option<RedisError> {
+        if let Some(error) = self.directory.trouble(self.timeout).await {
+            return Some(error);
+        }
+        let nodes: Vec<_> = self.topology.load().nodes.values().cloned().collect();
+        for node in nodes {
+            if let Err(error) = node.ping().await {
+                return Some(error);
+            }
+        }
+        None
     }
 
     fn down(&self) -> Vec<Arc<Node>> {

@@ -21,7 +21,7 @@ pub async fn live(
     admin: TcpListener,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let link = Link::connect(&settings.events.url, "cacheaside-capture").await?;
+    let link = Link::connect(&settings.events.at, "cacheaside-capture").await?;
     let (face, series) = Face::new(link.clone(), Series::new);
     let capture = Capture {
         series: Arc::new(series),

@@ -1,12 +1,13 @@
 //! Connections to the server: one that answers questions, one that sends its log.
 
+use crate::at::{At, Mode};
 use crate::capture::mariadb::reader::{at, number};
 use crate::capture::mariadb::settings::Server;
 use crate::capture::mariadb::value::Charsets;
-use cache_core::{Error, Kind};
+use cache_core::{Error, Kind, access};
 use mysql_async::prelude::Queryable;
-use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, Opts, OptsBuilder, Row, SslOpts};
-use pgwire_replication::SslMode;
+use mysql_async::{BinlogStream, BinlogStreamRequest, ClientIdentity};
+use mysql_async::{Conn, Opts, OptsBuilder, Row, SslOpts};
 use std::fmt;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -196,19 +197,7 @@ pub async fn changes(server: &Server, file: &str, place: u64) -> Result<BinlogSt
 
 async fn connect(server: &Server) -> Result<Conn, Error> {
     let at = &server.at;
-    let failed = |kind| Error::new(kind, CONNECTING, at.subject());
-    let tls = match at.tls.mode {
-        SslMode::Disable => None,
-        SslMode::VerifyFull => Some(match &at.tls.ca_pem_path {
-            None => SslOpts::default(),
-            Some(file) => SslOpts::default()
-                .with_root_certs(vec![file.clone().into()])
-                .with_disable_built_in_roots(true),
-        }),
-        _ => {
-            return Err(failed(Kind::Invalid).hint("here `tls` is `off` or `verify-full`"));
-        }
-    };
+    let failed = || Error::new(Kind::Unavailable, CONNECTING, at.subject());
     let options: Opts = OptsBuilder::default()
         .ip_or_hostname(at.host.clone())
         .tcp_port(at.port)
@@ -216,11 +205,35 @@ async fn connect(server: &Server) -> Result<Conn, Error> {
         .pass(at.password()?)
         .prefer_socket(false)
         .tcp_keepalive(Some(PATIENCE))
-        .ssl_opts(tls)
+        .ssl_opts(tls(at))
         .into();
     match timeout(PATIENCE, Conn::new(options)).await {
-        Ok(connected) => connected.map_err(|error| failed(Kind::Unavailable).because(error)),
-        Err(_) => Err(failed(Kind::Unavailable).hint("it did not answer in time")),
+        Ok(Ok(conn)) => Ok(conn),
+        Ok(Err(error)) => match access::hint(&error.to_string()) {
+            Some(hint) => Err(failed().because(error).hint(hint)),
+            None => Err(failed().because(error)),
+        },
+        Err(_) => Err(failed().hint("it did not answer in time")),
+    }
+}
+
+fn tls(at: &At) -> Option<SslOpts> {
+    access::choose_ring();
+    let options = SslOpts::default().with_danger_tls_hostname_override(at.tls.name.clone());
+    let options = match &at.tls.ca {
+        None => options,
+        Some(file) => options
+            .with_root_certs(vec![file.clone().into()])
+            .with_disable_built_in_roots(true),
+    };
+    let identity = at.tls.identity.clone();
+    let identity = identity.map(|own| ClientIdentity::new(own.cert.into(), own.key.into()));
+    let options = options.with_client_identity(identity);
+    match at.mode {
+        Mode::Off => None,
+        Mode::Require => Some(options.with_danger_accept_invalid_certs(true)),
+        // The first of the two is refused where settings are read; it would be the other.
+        Mode::VerifyCa | Mode::VerifyFull => Some(options),
     }
 }
 

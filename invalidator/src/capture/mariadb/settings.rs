@@ -56,7 +56,7 @@ pub fn settings(file: &str, text: &str, overrides: &[Override]) -> Result<Settin
 
 fn server(section: &mut Section<'_>) -> Option<Server> {
     let second = Duration::from_secs(1);
-    let at = At::parse(section, &MARIADB);
+    let at = At::parse_by_name(section, &MARIADB);
     let tables = section
         .list("tables", TablePattern::new)
         .unwrap_or_default();

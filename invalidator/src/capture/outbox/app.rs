@@ -21,7 +21,7 @@ pub async fn live(
     admin: TcpListener,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let link = Link::connect(&settings.events.url, "cacheaside-outbox").await?;
+    let link = Link::connect(&settings.events.at, "cacheaside-outbox").await?;
     let (face, series) = Face::new(link.clone(), Series::new);
     let relay = Relay {
         series: Arc::new(series),

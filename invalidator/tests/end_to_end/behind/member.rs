@@ -27,7 +27,7 @@ pub(crate) const DOMAIN: &str = "main";
 /// Where the queue is.
 pub(crate) fn queue(nats: &str) -> QueueSettings {
     QueueSettings {
-        urls: nats.to_owned(),
+        at: nats.into(),
         prefix: "behind".to_owned(),
         bytes_max: 256 * 1024 * 1024,
         replicas: 1,

@@ -1,0 +1,247 @@
+//! Connections to the port: so many at once, encrypted if the settings say so, and only
+//! those of clients that begin to speak.
+
+use bytes::{Buf, Bytes};
+use cache_core::access::{Identity, Tls, bytes as contents};
+use parking_lot::Mutex;
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use std::fmt::{self, Display};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+/// How many connections there are at once by default: each costs some 100 KiB at worst,
+/// and services share one for all their calls.
+pub const CONNECTIONS_MAX: usize = 1024;
+/// How long a client may take to begin to speak: long on any network, and short enough
+/// that silent ones take no places.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it is waited after the system refused to accept one.
+const PAUSE: Duration = Duration::from_millis(50);
+/// What every client of HTTP/2 says first, in bytes.
+const PREFACE: usize = 24;
+
+/// Who is accepted.
+#[derive(Clone, Debug)]
+pub struct Accept {
+    /// How connections are encrypted, if they are.
+    pub tls: Option<ServerTls>,
+    /// How many there are at once.
+    pub connections_max: usize,
+    /// How long a client may take to begin to speak.
+    pub patience: Duration,
+}
+
+/// The files of TLS, which are read at each connection. Clones share what was read last.
+#[derive(Clone)]
+pub struct ServerTls {
+    own: Identity,
+    client_ca: Option<PathBuf>,
+    /// What the files came to when they were last good.
+    last: Arc<Mutex<Arc<ServerConfig>>>,
+}
+
+/// A connection of a client that has begun to speak.
+pub struct Accepted {
+    stream: Box<dyn Stream>,
+    /// What was read before anybody asked for it.
+    said: Bytes,
+    from: TcpConnectInfo,
+    _place: OwnedSemaphorePermit,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl Default for Accept {
+    fn default() -> Self {
+        Self {
+            tls: None,
+            connections_max: CONNECTIONS_MAX,
+            patience: PATIENCE,
+        }
+    }
+}
+
+impl Accept {
+    /// The connections to a port, until nobody takes them any more.
+    pub fn from(self, listener: TcpListener) -> ReceiverStream<io::Result<Accepted>> {
+        let (sender, accepted) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let places = Arc::new(Semaphore::new(self.connections_max));
+            loop {
+                let stream = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    () = sender.closed() => return,
+                };
+                let stream = match stream {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(PAUSE).await;
+                        continue;
+                    }
+                };
+                let Ok(place) = places.clone().try_acquire_owned() else {
+                    tracing::warn!(most = self.connections_max, "too many connections");
+                    continue;
+                };
+                let (accept, sender) = (self.clone(), sender.clone());
+                tokio::spawn(async move {
+                    let began = tokio::time::timeout(accept.patience, accept.begin(stream, place));
+                    match began.await {
+                        Ok(Ok(accepted)) => drop(sender.send(Ok(accepted)).await),
+                        Ok(Err(error)) => tracing::debug!(%error, "a connection did not begin"),
+                        Err(_) => tracing::debug!("a client did not begin to speak"),
+                    }
+                });
+            }
+        });
+        ReceiverStream::new(accepted)
+    }
+
+    async fn begin(&self, stream: TcpStream, place: OwnedSemaphorePermit) -> io::Result<Accepted> {
+        // Answers are small and awaited one by one: never held back for more.
+        stream.set_nodelay(true)?;
+        let from = stream.connect_info();
+        let mut stream: Box<dyn Stream> = match &self.tls {
+            None => Box::new(stream),
+            Some(tls) => Box::new(TlsAcceptor::from(tls.now()).accept(stream).await?),
+        };
+        let mut preface = [0_u8; PREFACE];
+        stream.read_exact(&mut preface).await?;
+        Ok(Accepted {
+            stream,
+            said: Bytes::copy_from_slice(&preface),
+            from,
+            _place: place,
+        })
+    }
+}
+
+impl ServerTls {
+    /// Shows `own`; with `client_ca`, only clients that it signed are let in.
+    ///
+    /// # Errors
+    /// What is wrong with a file.
+    pub fn new(own: Identity, client_ca: Option<PathBuf>) -> Result<Self, String> {
+        let last = config(&own, client_ca.as_deref())?;
+        Ok(Self {
+            own,
+            client_ca,
+            last: Arc::new(Mutex::new(Arc::new(last))),
+        })
+    }
+
+    /// What the files say at this moment, or what they last said that was good.
+    fn now(&self) -> Arc<ServerConfig> {
+        let mut last = self.last.lock();
+        match config(&self.own, self.client_ca.as_deref()) {
+            Ok(config) => *last = Arc::new(config),
+            Err(problem) => tracing::warn!(problem, "the certificates from before go on"),
+        }
+        last.clone()
+    }
+}
+
+fn config(own: &Identity, client_ca: Option<&Path>) -> Result<ServerConfig, String> {
+    let wrong = |file: &Path, error: &dyn Display| format!("{}: {error}", file.display());
+    let read = |file: &Path| contents(file).map_err(|error| error.to_string());
+    let cert = read(&own.cert)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&cert).collect();
+    let chain = chain.map_err(|_| wrong(&own.cert, &"a certificate in it is damaged"))?;
+    let key = PrivateKeyDer::from_pem_slice(&read(&own.key)?);
+    // The cause could quote what the file holds.
+    let key = key.map_err(|_| wrong(&own.key, &"it holds no private key in PEM"))?;
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone());
+    let builder = builder.with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| error.to_string())?;
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(ca) => {
+            let trusted = Tls {
+                ca: Some(ca.to_owned()),
+                ..Tls::default()
+            };
+            let roots = trusted.authorities().map_err(|error| error.to_string())?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = verifier.build().map_err(|error| wrong(ca, &error))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let config = builder.with_single_cert(chain, key);
+    let mut config = config.map_err(|error| wrong(&own.cert, &error))?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+impl AsyncRead for Accepted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.said.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(context, into);
+        }
+        let count = self.said.len().min(into.remaining());
+        into.put_slice(&self.said[..count]);
+        self.said.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Accepted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, from)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl Connected for Accepted {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.from.clone()
+    }
+}
+
+impl fmt::Debug for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Accepted({:?})", self.from)
+    }
+}
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerTls")
+            .field("own", &self.own)
+            .field("client_ca", &self.client_ca)
+            .finish_non_exhaustive()
+    }
+}
