@@ -5,9 +5,15 @@ use crate::convert;
 use crate::failure::{Failure, Reason};
 use crate::hot::KEYS_MAX;
 use crate::proto::v1;
-use crate::proto::v1::admin_service_server::AdminService;
+use crate::proto::v1::admin_service_server::{AdminService, AdminServiceServer, SERVICE_NAME};
 use crate::proto::v1::explain_key_response::TierState;
 use crate::stats::Stats;
+use axum::Router;
+use axum::extract::Request as HttpRequest;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response as HttpResponse};
 use bytes::Bytes;
 use cache_core::fill::explain::{Described, Explanation, InL1, InL2, Verdict};
 use cache_core::{Cache, Error, Switches};
@@ -29,9 +35,29 @@ pub struct Admin {
 }
 
 impl Admin {
+    /// The routes of the service. By their path, and no router of gRPC's own: that one
+    /// answers 200 to whatever it does not know, and a probe with a wrong path would find
+    /// every agent ready.
+    pub fn router(self) -> Router {
+        let path = format!("/{SERVICE_NAME}/{{method}}");
+        let service = AdminServiceServer::new(self);
+        let routes = Router::new().route_service(&path, service);
+        routes.route_layer(middleware::from_fn(only_grpc))
+    }
+
     fn cache(&self, name: &str) -> Result<&Cache<Bytes>, Failure> {
         let open = self.agent.caches.find(name)?;
         Ok(&open.ok_or_else(Failure::not_joined)?.cache)
+    }
+}
+
+/// A page from anywhere may have a browser on this machine send what it likes here, but not
+/// as this type without asking first, which nothing here grants.
+async fn only_grpc(request: HttpRequest, next: Next) -> HttpResponse {
+    let kind = request.headers().get(CONTENT_TYPE);
+    match kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        true => next.run(request).await,
+        false => StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response(),
     }
 }
 

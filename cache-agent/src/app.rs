@@ -12,7 +12,6 @@ use crate::health::Readiness;
 use crate::listen::Doors;
 use crate::observe::Watcher;
 use crate::page;
-use crate::proto::v1::admin_service_server::{AdminServiceServer, SERVICE_NAME};
 use crate::resp::counts::Counts;
 use crate::resp::door;
 use crate::sizes::Sizes;
@@ -260,11 +259,10 @@ impl App {
             agent: self.agent.clone(),
             look: look.clone(),
         };
-        // By its path, and no router of gRPC's own: that one answers 200 to whatever it does
-        // not know, and a probe with a wrong path would find every agent ready.
-        let service = AdminServiceServer::new(admin);
-        let router = common.router().merge(page::router(look));
-        router.route_service(&format!("/{SERVICE_NAME}/{{method}}"), service)
+        common
+            .router()
+            .merge(page::router(look))
+            .merge(admin.router())
     }
 }
 

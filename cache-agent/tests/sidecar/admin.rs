@@ -159,4 +159,7 @@ async fn the_applications_socket_knows_no_operators() {
     );
     let (code, _) = crate::process::http(world.admin, "/readyz").await;
     assert_eq!(code, 404, "a probe with a wrong path is told so");
+    let path = "/cacheaside.v1.AdminService/SetSwitches";
+    let (code, _) = crate::process::http(world.admin, path).await;
+    assert_eq!(code, 415, "what a browser would send is not read");
 }

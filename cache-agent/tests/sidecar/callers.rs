@@ -6,8 +6,9 @@ use cache_agent::callers::Callers;
 use cache_agent::config::{self, Identity, Operation};
 use cache_agent::grpc::HEADERS_BYTES_MAX;
 use cache_agent::listen::UnixDoor;
-use cache_agent::proto::v1;
+use cache_agent::proto::v1::{self, answer, call};
 use cache_core::testkit::until::until;
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -320,4 +321,106 @@ fn an_address_of_others_is_for_callers_with_tokens() {
     ] {
         assert!(problems.contains(wanted), "{wanted}\n\n{problems}");
     }
+}
+
+/// Who may read `users` and nothing else.
+fn reader(token: &Path) -> Callers {
+    callers(vec![Identity {
+        caches: Some(["users".to_owned()].into()),
+        may: vec![Operation::Read],
+        ..identity("reader", Some(token))
+    }])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_call_of_an_exchange_is_for_those_who_may() {
+    let own = file(TOKEN);
+    let world = World::embedded_for(reader(own.path())).await;
+    let others = v1::GetRequest {
+        cache: "notes".to_owned(),
+        ..get("k")
+    };
+    let delete = v1::DeleteRequest {
+        cache: "users".to_owned(),
+        key: Bytes::from_static(b"k"),
+        session: None,
+    };
+    let calls = [
+        call::Call::Get(get("k")),
+        call::Call::Get(others),
+        call::Call::Delete(delete),
+    ];
+    let calls = calls.into_iter().zip(0..).map(|(call, id)| v1::Call {
+        id,
+        timeout: None,
+        call: Some(call),
+    });
+    let sent = v1::ExchangeRequest {
+        calls: calls.collect(),
+    };
+    let mut stream = world.tcp.stream.clone();
+    let asked = stream.exchange(saying("Basic eA==", tokio_stream::once(sent.clone())));
+    assert_eq!(refusal(asked.await), invalid());
+    let mut answers = stream
+        .exchange(with(TOKEN, tokio_stream::once(sent)))
+        .await
+        .expect("it has a token")
+        .into_inner();
+    let mut came = BTreeMap::new();
+    while let Some(message) = answers.message().await.expect("it goes on") {
+        for answer in message.answers {
+            let reason = match answer.answer {
+                Some(answer::Answer::Failure(failure)) => failure.reason,
+                _ => String::new(),
+            };
+            came.insert(answer.id, reason);
+        }
+    }
+    let reasons: Vec<_> = came.values().map(String::as_str).collect();
+    assert_eq!(reasons, ["", "CACHE_FORBIDDEN", "CACHE_FORBIDDEN"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_of_redis_has_a_token_too() {
+    let own = file(TOKEN);
+    let world = World::embedded_for(reader(own.path())).await;
+    let asked = [
+        ("GET users:k", "-NOAUTH Authentication required."),
+        ("INFO", "-NOAUTH Authentication required."),
+        ("HELLO 3", "-NOAUTH Authentication required."),
+        ("PING", "+PONG"),
+        (
+            "AUTH wrong",
+            "-WRONGPASS invalid username-password pair or user is disabled.",
+        ),
+        ("GET users:k", "-NOAUTH Authentication required."),
+        (&format!("AUTH default {TOKEN}"), "+OK"),
+        ("GET users:k", "$-1"),
+        (
+            "GET notes:k",
+            "-CACHE_FORBIDDEN `reader` may not use the cache `notes`; see its [[identity]] in the \
+             agent's file",
+        ),
+        (
+            "MGET users:k notes:k",
+            "-CACHE_FORBIDDEN `reader` may not use the cache `notes`; see its [[identity]] in the \
+             agent's file",
+        ),
+        (
+            "DEL users:k",
+            "-CACHE_FORBIDDEN `reader` may not call Delete; see its [[identity]] in the agent's \
+             file",
+        ),
+        ("RESET", "+RESET"),
+        ("GET users:k", "-NOAUTH Authentication required."),
+        (&format!("HELLO 2 AUTH default {TOKEN}"), "*14"),
+    ];
+    let sent: String = asked
+        .iter()
+        .map(|(sent, _)| format!("{sent}\r\n"))
+        .collect();
+    let answers = crate::resp::raw(&world, format!("{sent}QUIT\r\n").as_bytes()).await;
+    let lines: Vec<_> = answers.lines().take(asked.len()).collect();
+    let expected: Vec<_> = asked.iter().map(|(_, answer)| *answer).collect();
+    assert_eq!(lines, expected);
 }

@@ -30,7 +30,7 @@ async fn ask<T: FromRedisValue>(
 }
 
 /// What is answered to these bytes until the door closes the connection.
-async fn raw(world: &World, bytes: &[u8]) -> String {
+pub(crate) async fn raw(world: &World, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(world.resp).await.expect("it is open");
     stream.write_all(bytes).await.expect("it is read");
     let mut answer = String::new();
