@@ -82,6 +82,7 @@ impl Accept {
         let (sender, accepted) = mpsc::channel(1);
         tokio::spawn(async move {
             let places = Arc::new(Semaphore::new(self.connections_max));
+            let mut is_full = false;
             loop {
                 let stream = tokio::select! {
                     accepted = listener.accept() => accepted,
@@ -96,9 +97,15 @@ impl Accept {
                     }
                 };
                 let Ok(place) = places.clone().try_acquire_owned() else {
-                    tracing::warn!(most = self.connections_max, "too many connections");
+                    // Once, and not for each that comes meanwhile.
+                    if !is_full {
+                        let most = self.connections_max;
+                        tracing::warn!(most, "too many connections: more are closed at once");
+                    }
+                    is_full = true;
                     continue;
                 };
+                is_full = false;
                 let (accept, sender) = (self.clone(), sender.clone());
                 tokio::spawn(async move {
                     let began = tokio::time::timeout(accept.patience, accept.begin(stream, place));

@@ -33,10 +33,10 @@
 //!
 //! ```toml
 //! [l2]
-//! urls = ["redis://127.0.0.1:6379"]
+//! urls = ["redis://127.0.0.1:6379"]   # and more, see [`cache_core::config::access`]
 //!
 //! [bus]
-//! url = "nats://127.0.0.1:4222"
+//! url = "nats://127.0.0.1:4222"     # and more, see [`cache_core::config::nats`]
 //!
 //! [events]
 //! url = "nats://127.0.0.1:4222"     # the NATS with the stream; default: the bus

@@ -1,12 +1,14 @@
 //! A cluster and sentinels with TLS, whatever the nodes call themselves.
 
-use super::{certificates, login, refused, serves, trusting, with_redis};
+use super::{certificates, joined, login, refused, serves, trusting, with_redis};
 use cache_core::DomainSettings;
 use cache_core::access::Tls;
 use cache_core::testkit::certificates::NAME;
 use cache_core::testkit::servers::cluster::RedisCluster;
 use cache_core::testkit::servers::sentinel::SentinelTrio;
+use cache_core::testkit::until::until;
 use cache_core::tier::redis::{Deployment, RedisAccess};
+use std::time::Duration;
 
 /// What managed clusters announce: names instead of addresses.
 const BY_NAME: [(&str, &str); 2] = [
@@ -79,6 +81,7 @@ async fn sentinels_with_tls_have_a_login_of_their_own() {
         };
         with_redis(deployment, access)
     };
+    let stays = joined(&with(Some(login("watch", "seen")))).await;
     serves(&with(Some(login("watch", "seen")))).await;
     serves(&with(Some(cache_core::access::Login::default()))).await;
     let why = refused(&with(None)).await;
@@ -86,4 +89,10 @@ async fn sentinels_with_tls_have_a_login_of_their_own() {
         why.contains("are the user and the password right?"),
         "{why}"
     );
+
+    // The one that follows is let in to as its master was.
+    trio.kill_master().await.expect("the master dies");
+    let announces = || async { stays.invalidate("user:7").await.unwrap_or(false) };
+    let follows = until(Duration::from_secs(30), "the next master serves", announces).await;
+    follows.expect("sentinels promote the replica");
 }

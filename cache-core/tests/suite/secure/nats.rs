@@ -4,15 +4,22 @@ use super::{certificates, joined, login, refused, serves, showing, trusting, wit
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cache_core::DomainSettings;
+use cache_core::Name;
 use cache_core::access::{Login, Password, Tls};
 use cache_core::bus::server::{NatsAt, NatsLogin};
+use cache_core::clock::SystemClock;
 use cache_core::connect::BusAt;
+use cache_core::queue::nats::{NatsQueue, QueueSettings};
+use cache_core::random::SystemRandom;
+use cache_core::testkit::contract;
 use cache_core::testkit::servers::nats::{NatsServer, tls};
 use cache_core::testkit::servers::redis::RedisServer;
 use cache_core::testkit::until::until;
 use nkeys::KeyPair;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::{NamedTempFile, TempDir};
 
@@ -289,4 +296,36 @@ async fn the_rights_in_the_manual_are_enough_for_a_member_and_each_of_them_is_ne
     nats.configure(&rights()).expect("a file");
     nats.restart().await.expect("nats-server starts again");
     super::comes_back(&stays).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rights_in_the_manual_are_enough_for_a_queue_of_writes() {
+    let (redis, nats) = started(&rights()).await;
+    let writer = |user| whoever(&nats, NatsLogin::User(login(user, "change-me")));
+    let settings = |user| QueueSettings {
+        at: writer(user),
+        prefix: "cacheaside".to_owned(),
+        bytes_max: 100_000,
+        replicas: 1,
+    };
+    let opened = async |user, cache: String| {
+        let (domain, cache) = (Name::new("main"), Name::new(cache));
+        let (domain, cache) = (domain.expect("a name"), cache.expect("a name"));
+        let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom));
+        NatsQueue::open(&settings(user), &domain, &cache, clock, random).await
+    };
+    let queues = AtomicU32::new(0);
+    contract::queue::check(async || {
+        let number = queues.fetch_add(1, Ordering::Relaxed);
+        let queue = opened("writer", format!("users{number}")).await;
+        queue.expect("it may make streams")
+    })
+    .await;
+    assert!(opened("member", "users".to_owned()).await.is_err());
+    let mut settings = with_nats(&redis, nats.url().into());
+    settings.bus = BusAt::Nats {
+        at: writer("writer"),
+        prefix: "cacheaside".to_owned(),
+    };
+    serves(&settings).await;
 }
