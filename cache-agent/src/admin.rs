@@ -1,5 +1,6 @@
 //! The gRPC methods for operators, on the admin listener.
 
+use crate::callers::Callers;
 use crate::calls::Agent;
 use crate::convert;
 use crate::failure::{Failure, Reason};
@@ -10,6 +11,7 @@ use crate::proto::v1::explain_key_response::TierState;
 use crate::stats::Stats;
 use axum::Router;
 use axum::extract::Request as HttpRequest;
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
@@ -30,6 +32,8 @@ const HOT_KEYS: usize = 20;
 pub struct Admin {
     /// What is looked into.
     pub agent: Agent,
+    /// Who may call, if anybody is asked.
+    pub callers: Callers,
     /// One look at the counts.
     pub look: Arc<dyn Fn() -> Stats + Send + Sync>,
 }
@@ -40,9 +44,10 @@ impl Admin {
     /// every agent ready.
     pub fn router(self) -> Router {
         let path = format!("/{SERVICE_NAME}/{{method}}");
+        let callers = self.callers.clone();
         let service = AdminServiceServer::new(self);
         let routes = Router::new().route_service(&path, service);
-        routes.route_layer(middleware::from_fn(only_grpc))
+        routes.route_layer(middleware::from_fn_with_state(callers, only_operators))
     }
 
     fn cache(&self, name: &str) -> Result<&Cache<Bytes>, Failure> {
@@ -53,11 +58,18 @@ impl Admin {
 
 /// A page from anywhere may have a browser on this machine send what it likes here, but not
 /// as this type without asking first, which nothing here grants.
-async fn only_grpc(request: HttpRequest, next: Next) -> HttpResponse {
+async fn only_operators(
+    State(callers): State<Callers>,
+    request: HttpRequest,
+    next: Next,
+) -> HttpResponse {
     let kind = request.headers().get(CONTENT_TYPE);
-    match kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
-        true => next.run(request).await,
-        false => StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response(),
+    if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
+    }
+    match callers.operator(request.headers(), request.uri().path()) {
+        Ok(()) => next.run(request).await,
+        Err(failure) => Status::from(failure).into_http(),
     }
 }
 

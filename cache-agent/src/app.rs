@@ -205,8 +205,10 @@ impl App {
             () = stop.cancelled() => Ok(()),
             Some(ended) = servers.join_next() => Err(early(ended)),
         };
-        if ended.is_ok() {
-            self.drain(drain, &close, &mut servers).await;
+        match ended.is_ok() {
+            true => self.drain(drain, &close, &mut servers).await,
+            // What else listens has no reason to go on alone.
+            false => close.cancel(),
         }
         sweep.abort();
         reread.abort();
@@ -257,6 +259,7 @@ impl App {
         let look: Arc<dyn Fn() -> Stats + Send + Sync> = Arc::new(move || app.stats());
         let admin = Admin {
             agent: self.agent.clone(),
+            callers: self.callers.clone(),
             look: look.clone(),
         };
         common

@@ -6,14 +6,15 @@
 
 use crate::config::{Identity, Operation};
 use crate::failure::{Failure, Reason};
+use crate::names::Names;
 use parking_lot::RwLock;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::future::ready;
 use std::hint::black_box;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -37,16 +38,28 @@ pub const TOKEN_LEN_MIN: usize = 16;
 const TOKENS_MAX: usize = 16;
 /// The largest file of tokens, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
+/// The most characters of a cache's name that an error repeats.
+const SHOWN_MAX: usize = 64;
 /// How often files are read: so long an old token is good after it was taken away.
 const REREAD: Duration = Duration::from_secs(1);
 
 /// All who may call. Clones share the tokens.
 #[derive(Clone, Debug, Default)]
-pub struct Callers(Arc<Vec<Known>>);
+pub struct Callers(Arc<Vec<Arc<Known>>>);
 
-/// Somebody who may call.
+/// Somebody who may call, for as long as the token is good by which it is known.
 #[derive(Clone, Debug)]
-pub struct Caller(Arc<Identity>);
+pub struct Caller {
+    known: Arc<Known>,
+    token: Option<Token>,
+}
+
+/// A token, and when it was last good.
+#[derive(Clone)]
+struct Token {
+    text: Arc<str>,
+    generation: u64,
+}
 
 /// A service whose callers are asked for.
 #[derive(Clone, Debug)]
@@ -56,15 +69,11 @@ pub struct Asked<S> {
 }
 
 struct Known {
-    identity: Arc<Identity>,
+    identity: Identity,
     /// Any of them is good.
     tokens: RwLock<Vec<String>>,
-}
-
-/// The caches that a request names.
-pub trait Names {
-    /// Their names.
-    fn caches(&self) -> Vec<&str>;
+    /// How often they changed.
+    generation: AtomicU64,
 }
 
 impl Callers {
@@ -75,10 +84,11 @@ impl Callers {
     pub fn new(identities: Vec<Identity>) -> Result<Self, String> {
         let known = identities.into_iter().map(|identity| {
             let tokens = identity.token.as_deref().map(tokens).transpose()?;
-            Ok(Known {
-                identity: Arc::new(identity),
+            Ok(Arc::new(Known {
+                identity,
                 tokens: RwLock::new(tokens.unwrap_or_default()),
-            })
+                generation: AtomicU64::new(0),
+            }))
         });
         known
             .collect::<Result<_, String>>()
@@ -98,7 +108,7 @@ impl Callers {
 
     /// Reads the files again.
     pub fn reread_now(&self) {
-        self.0.iter().for_each(Known::reread);
+        self.0.iter().for_each(|known| known.reread());
     }
 
     /// Whether anybody is asked at all.
@@ -109,9 +119,30 @@ impl Callers {
     /// Whose token this is.
     pub fn holder(&self, token: &str) -> Option<Caller> {
         // All of them, so that the time does not tell whose token is nearly right.
-        let fits = |known: &&Known| known.has(token);
-        let found = self.0.iter().filter(fits).last();
-        found.map(|known| Caller(known.identity.clone()))
+        let all = self.0.iter();
+        let known = all.fold(None, |found, known| match known.has(token) {
+            true => Some(known),
+            false => found,
+        })?;
+        Some(Caller {
+            known: known.clone(),
+            token: Some(Token {
+                text: token.into(),
+                generation: known.generation.load(Ordering::Acquire),
+            }),
+        })
+    }
+
+    /// Whether whoever sent these headers may call this method of an operator's: as one that
+    /// has no permission of its own.
+    ///
+    /// # Errors
+    /// As of a call.
+    pub fn operator(&self, headers: &HeaderMap, method: &str) -> Result<(), Failure> {
+        match self.ask() {
+            true => self.who(headers, None)?.may_call(method),
+            false => Ok(()),
+        }
     }
 
     /// Who sent these headers.
@@ -124,9 +155,12 @@ impl Callers {
                 self.holder(token)
             }
             None => {
-                let is = |known: &&Known| user.is_some() && known.identity.uid == user;
+                let is = |known: &&Arc<Known>| user.is_some() && known.identity.uid == user;
                 let known = self.0.iter().find(is);
-                known.map(|known| Caller(known.identity.clone()))
+                known.map(|known| Caller {
+                    known: known.clone(),
+                    token: None,
+                })
             }
         };
         match (found, header) {
@@ -144,19 +178,22 @@ impl Caller {
     /// # Errors
     /// [`Reason::CacheForbidden`] when it may not use one of these caches.
     pub fn may_use<'a>(&self, caches: impl IntoIterator<Item = &'a str>) -> Result<(), Failure> {
-        let Some(own) = &self.0.caches else {
+        let Some(own) = &self.identity().caches else {
             return Ok(());
         };
         let mut caches = caches.into_iter();
         match caches.find(|cache| !own.contains(*cache)) {
             None => Ok(()),
-            Some(cache) => Err(self.forbidden(format!("may not use the cache `{cache}`"))),
+            Some(cache) => {
+                let shown: String = cache.chars().take(SHOWN_MAX).collect();
+                Err(self.forbidden(format!("may not use the cache `{shown}`")))
+            }
         }
     }
 
     /// The caches that it may use; nothing if that is all of them.
     pub fn caches(&self) -> Option<Vec<String>> {
-        let own = self.0.caches.as_ref()?;
+        let own = self.identity().caches.as_ref()?;
         Some(own.iter().map(|cache| cache.as_str().to_owned()).collect())
     }
 
@@ -173,13 +210,32 @@ impl Caller {
         self.may_use(caches)
     }
 
+    /// Whether its token is good still: connections and streams live for days.
+    ///
+    /// # Errors
+    /// [`Reason::TokenInvalid`].
+    pub fn is_known(&self) -> Result<(), Failure> {
+        let Some(Token { text, generation }) = &self.token else {
+            return Ok(());
+        };
+        match *generation == self.known.generation.load(Ordering::Acquire) || self.known.has(text) {
+            true => Ok(()),
+            false => Err(invalid("it was taken away")),
+        }
+    }
+
+    fn identity(&self) -> &Identity {
+        &self.known.identity
+    }
+
     /// Whether it may call this method at all. An exchange is none by itself: each of its
     /// calls is asked for.
     fn may_call(&self, method: &str) -> Result<(), Failure> {
+        self.is_known()?;
         if method == EXCHANGE {
             return Ok(());
         }
-        let Identity { may, caches, .. } = &*self.0;
+        let Identity { may, caches, .. } = self.identity();
         let allowed = match Operation::of(method) {
             Some(operation) => may.contains(&operation),
             // What has no permission of its own is for those who may do everything.
@@ -192,7 +248,7 @@ impl Caller {
     }
 
     fn forbidden(&self, what: String) -> Failure {
-        let name = &self.0.name;
+        let name = &self.identity().name;
         let message = format!("`{name}` {what}; see its [[identity]] in the agent's file");
         Failure::new(Reason::CacheForbidden, message).with("identity", name)
     }
@@ -226,6 +282,7 @@ impl Known {
                 let identity = self.identity.name.as_str();
                 tracing::info!(identity, "its tokens have changed");
                 *self.tokens.write() = found;
+                self.generation.fetch_add(1, Ordering::AcqRel);
             }
             Ok(_) => {}
             Err(problem) => tracing::warn!(problem, "what a file of tokens said last is good"),
@@ -322,72 +379,10 @@ where
     }
 }
 
-impl Names for crate::proto::v1::GetRequest {
-    fn caches(&self) -> Vec<&str> {
-        vec![&self.cache]
-    }
-}
-
-impl Names for crate::proto::v1::BatchGetRequest {
-    fn caches(&self) -> Vec<&str> {
-        let all = self.requests.iter().map(|request| request.cache.as_str());
-        all.collect::<BTreeSet<_>>().into_iter().collect()
-    }
-}
-
-impl Names for crate::proto::v1::StreamBatchGetRequest {
-    fn caches(&self) -> Vec<&str> {
-        let all = self.requests.iter().map(|request| request.cache.as_str());
-        all.collect::<BTreeSet<_>>().into_iter().collect()
-    }
-}
-
-impl Names for crate::proto::v1::BatchSetRequest {
-    fn caches(&self) -> Vec<&str> {
-        let all = self.requests.iter().map(|request| request.cache.as_str());
-        all.collect::<BTreeSet<_>>().into_iter().collect()
-    }
-}
-
-impl Names for crate::proto::v1::WatchRequest {
-    fn caches(&self) -> Vec<&str> {
-        self.caches.iter().map(String::as_str).collect()
-    }
-}
-
-impl Names for crate::proto::v1::TouchRequest {
-    fn caches(&self) -> Vec<&str> {
-        vec![&self.cache]
-    }
-}
-
-impl Names for crate::proto::v1::DeleteRequest {
-    fn caches(&self) -> Vec<&str> {
-        vec![&self.cache]
-    }
-}
-
-impl Names for crate::proto::v1::FillRequest {
-    fn caches(&self) -> Vec<&str> {
-        vec![&self.cache]
-    }
-}
-
-impl Names for crate::proto::v1::ReleaseLeaseRequest {
-    fn caches(&self) -> Vec<&str> {
-        vec![&self.cache]
-    }
-}
-
-impl Names for crate::proto::v1::SetRequest {
-    fn caches(&self) -> Vec<&str> {
-        vec![&self.cache]
-    }
-}
-
-impl Names for crate::proto::v1::InvalidateRequest {
-    fn caches(&self) -> Vec<&str> {
-        vec![&self.cache]
+/// Without its text.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a token")
     }
 }
 

@@ -138,8 +138,9 @@ impl Operation {
         match method {
             "Get" | "BatchGet" | "StreamBatchGet" | "Watch" => Some(Self::Read),
             "Fill" | "ReleaseLease" => Some(Self::Fill),
-            "Set" | "BatchSet" | "Touch" => Some(Self::Set),
-            "Invalidate" | "Delete" => Some(Self::Invalidate),
+            // Where the application writes, a Delete deletes at the source.
+            "Set" | "BatchSet" | "Touch" | "Delete" => Some(Self::Set),
+            "Invalidate" => Some(Self::Invalidate),
             _ => None,
         }
     }
@@ -351,12 +352,17 @@ fn identities(file: &mut Section<'_>) -> Vec<Identity> {
         let uid = section.integer_or("uid", 0..=u32::MAX, 0);
         let uid = section.has("uid").then_some(uid);
         let caches = section.list("caches", |text| Name::new(text).map_err(|e| e.to_string()));
-        let caches = caches.map(|all| all.iter().map(|name| name.as_str().to_owned()).collect());
+        let caches: Option<BTreeSet<_>> =
+            caches.map(|all| all.iter().map(|name| name.as_str().to_owned()).collect());
         let may = section.words("may", &words);
         let name = name?.as_str().to_owned();
         if !section.has("token_file") && uid.is_none() {
             let wrong = "neither `token_file` nor `uid`: how would it be known?";
             section.complain("name", wrong.to_owned());
+        }
+        if caches.as_ref().is_some_and(BTreeSet::is_empty) {
+            let wrong = "no cache at all; leave `caches` out for all of them";
+            section.complain("caches", wrong.to_owned());
         }
         if !names.insert(name.clone()) {
             section.complain("name", format!("the identity `{name}` is here twice"));

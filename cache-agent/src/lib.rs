@@ -47,6 +47,7 @@ pub mod hot;
 pub mod leases;
 pub mod listen;
 pub mod metadata;
+pub mod names;
 pub mod observe;
 pub mod page;
 pub mod proto;

@@ -1,10 +1,11 @@
 //! The gRPC methods: unpack, call, pack.
 
-use crate::callers::{Caller, Names, permit};
+use crate::callers::{Caller, permit};
 use crate::calls::Agent;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::metadata::{self, Carries};
+use crate::names::Names;
 use crate::proto::v1;
 use crate::proto::v1::cache_service_server::CacheService;
 use crate::proto::v1::invalidation_service_server::InvalidationService;
@@ -163,14 +164,7 @@ impl InvalidationService for Service {
     ) -> Result<Response<Self::WatchStream>, Status> {
         permit(&request)?;
         let caller = request.extensions().get::<Caller>().cloned();
-        let mut request = request.into_inner();
-        // All of them is all that the caller may use.
-        if request.caches.is_empty()
-            && let Some(own) = caller.as_ref().and_then(Caller::caches)
-        {
-            request.caches = own;
-        }
-        let told = self.agent.watch(request)?;
+        let told = self.agent.watch(request.into_inner(), caller)?;
         let told = told.map(|one| one.map_err(Status::from));
         Ok(Response::new(Box::pin(told)))
     }

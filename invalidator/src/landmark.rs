@@ -11,12 +11,13 @@ use async_nats::jetstream::message::StreamMessage;
 use cache_core::model::landmark::Landmark;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The landmark at this event of the stream; nothing if it has none, or is gone, or NATS
-/// does not answer: the next look finds one.
-pub async fn at(source: &Source, sequence: u64) -> Option<Landmark> {
-    if !source.settings.landmarks || sequence == 0 {
+/// The landmark at the newest event; nothing if that has none, or NATS does not answer: the
+/// next look finds one. Nobody goes by it before every bucket of L2 was told of that event.
+pub async fn newest(source: &Source) -> Option<Landmark> {
+    if !source.settings.landmarks {
         return None;
     }
+    let sequence = source.look_at_stream().await.ok()?.state.last_sequence;
     let message = source.stream.get_raw_message(sequence).await.ok()?;
     let (commit, log) = place_of(&message)?;
     Some(Landmark {

@@ -18,6 +18,7 @@ use crate::decide::decide;
 use crate::delivery::Past;
 use crate::format::received::Received;
 use crate::rules::Rules;
+use crate::settings::Repeat;
 use cache_core::coherence::announce::Announced;
 use cache_core::model::key::{Address, Bucket, Key, KeySpace};
 use cache_core::model::position::Position;
@@ -84,6 +85,7 @@ pub async fn recall(
     domain: &Domain,
     watermarks: &Watermarks,
     rules: &Rules,
+    repeat: Repeat,
     past: &dyn Past,
     given: Position,
 ) -> Result<Recalled, Error> {
@@ -107,8 +109,13 @@ pub async fn recall(
     let mut each = |sequence, received: &Received<'_>| {
         recalled.events += 1;
         let position = Position::new(given.epoch, sequence, 0);
-        for target in decide(received, rules).targets {
-            batch.add(&target, position, None);
+        let decision = decide(received, rules);
+        for target in &decision.targets {
+            batch.add(target, position, None);
+            // L2 may have lost the second time as well, with a value from between the two.
+            if repeat.takes(decision.is_early) {
+                batch.add(target, None, None);
+            }
         }
     };
     let whole = match given.offset - lowest {

@@ -55,6 +55,7 @@ impl Watch {
         tokio::select! {
             error = self.follow() => error,
             never = self.heed() => match never {},
+            never = self.mark() => match never {},
         }
     }
 
@@ -81,9 +82,6 @@ impl Watch {
                         false if gets_somewhere(&before, &now) => self.domain.done_up_to(done),
                         false => {}
                     }
-                    if let Some(landmark) = landmark::at(&self.source, now.done).await {
-                        self.domain.tell_landmark(landmark).await;
-                    }
                     *self.not_ready.write() = None;
                     gap.look(&before, &now, self.source.settings.filter.is_some());
                     if let Some(lost) = gap.open()
@@ -104,6 +102,18 @@ impl Watch {
                         reopened => drop(reopened),
                     }
                 }
+            }
+        }
+    }
+
+    /// Tells those who read replicas how far the stream is in its database's log.
+    async fn mark(&self) -> Infallible {
+        let mut tick = interval(EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            if let Some(landmark) = landmark::newest(&self.source).await {
+                self.domain.tell_landmark(landmark).await;
             }
         }
     }

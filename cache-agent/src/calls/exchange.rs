@@ -5,13 +5,14 @@
 //! Nothing is read while there is no room for more calls, so a caller that sends faster than
 //! it is answered is slowed down by its own connection.
 
-use crate::callers::{Caller, Names};
+use crate::callers::Caller;
 use crate::calls::Agent;
 use crate::calls::batch::{ANSWER_BYTES, BATCH_MAX};
 use crate::convert;
 use crate::deadline::Deadline;
 use crate::exchanged;
 use crate::failure::{Failure, Reason};
+use crate::names::Names;
 use crate::proto::v1::{self, answer, call};
 use crate::turns::Turn;
 use futures_util::future::BoxFuture;

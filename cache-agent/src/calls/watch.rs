@@ -3,6 +3,7 @@
 //! A watcher is a place in the [feed](crate::feed), and holds nothing else. One that reads too slowly
 //! finds its place gone, and is told of a gap.
 
+use crate::callers::Caller;
 use crate::calls::Agent;
 use crate::convert;
 use crate::failure::{Failure, Reason};
@@ -27,6 +28,8 @@ struct Watch {
     agent: Agent,
     /// Nothing for all.
     caches: Option<HashSet<Name>>,
+    /// Who watches; nobody if nobody is asked.
+    caller: Option<Caller>,
     /// The number of the next one to be told.
     at: u64,
     news: watch::Receiver<u64>,
@@ -46,6 +49,7 @@ impl Agent {
     pub fn watch(
         &self,
         request: v1::WatchRequest,
+        caller: Option<Caller>,
     ) -> Result<impl Stream<Item = Result<v1::WatchResponse, Failure>> + Send + use<>, Failure>
     {
         let named = request.caches.len();
@@ -53,7 +57,10 @@ impl Agent {
             return Err(Failure::too_many("caches", named, NAMES_MAX).at("caches"));
         }
         let mut names = HashSet::new();
-        for name in &request.caches {
+        // All of them is all that the caller may use.
+        let own = caller.as_ref().and_then(Caller::caches);
+        let own = own.filter(|_| request.caches.is_empty());
+        for name in request.caches.iter().chain(own.iter().flatten()) {
             names.insert(self.caches.known(name)?);
         }
         let turn = self.streams.take()?;
@@ -72,7 +79,8 @@ impl Agent {
         };
         let mut watch = Watch {
             agent: self.clone(),
-            caches: (!names.is_empty()).then_some(names),
+            caches: (!names.is_empty() || own.is_some()).then_some(names),
+            caller,
             at: at.unwrap_or(head),
             news,
             greeting: None,
@@ -90,6 +98,9 @@ impl Agent {
 /// The next thing to be told; after an error there is none.
 async fn step(watch: Option<Watch>) -> Option<(Result<v1::WatchResponse, Failure>, Option<Watch>)> {
     let mut watch = watch?;
+    if let Some(Err(gone)) = watch.caller.as_ref().map(Caller::is_known) {
+        return Some((Err(gone), None));
+    }
     match watch.next().await {
         Some(event) => {
             let cursor = watch.agent.watcher.feed.cursor(watch.at);

@@ -10,7 +10,7 @@ use super::reply::{Reply, Version};
 use bytes::{Bytes, BytesMut};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// How much is read at once.
@@ -32,14 +32,22 @@ where
 {
     let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
     let mut words: Vec<Bytes> = Vec::new();
-    loop {
+    // When the first byte came of a command that is not whole yet.
+    let mut begun = None;
+    while !closing.is_cancelled() {
         let (commands, broken) = commands(&mut input, &mut words);
         if commands.is_empty() && broken.is_none() {
-            if !read(&mut stream, &mut input, &closing).await {
+            if input.is_empty() {
+                (begun, input) = (None, small(input));
+            }
+            let end = begun.map(|begun| begun + PATIENCE);
+            if !read(&mut stream, &mut input, end, &closing).await {
                 return;
             }
+            begun = begun.or_else(|| Some(Instant::now()));
             continue;
         }
+        begun = None;
         let mut commands = commands.into_iter();
         // In parts: answers may be far larger than commands.
         while commands.len() > 0 && !client.is_done {
@@ -79,18 +87,18 @@ fn commands(input: &mut BytesMut, words: &mut Vec<Bytes>) -> (Commands, Option<f
     (all, None)
 }
 
-/// Waits for more; whether there is any.
+/// Waits for more, until then if there is an end; whether there is any.
 async fn read<S: AsyncRead + Unpin>(
     stream: &mut S,
     input: &mut BytesMut,
+    end: Option<Instant>,
     closing: &CancellationToken,
 ) -> bool {
     input.reserve(READ_BYTES);
-    let begun = !input.is_empty();
     let reading = async {
-        match begun {
-            true => timeout(PATIENCE, stream.read_buf(input)).await.ok(),
-            false => Some(stream.read_buf(input).await),
+        match end {
+            Some(end) => timeout_at(end, stream.read_buf(input)).await.ok(),
+            None => Some(stream.read_buf(input).await),
         }
     };
     tokio::select! {
@@ -104,9 +112,15 @@ async fn read<S: AsyncRead + Unpin>(
 async fn write<S: AsyncWrite + Unpin>(stream: &mut S, out: &mut BytesMut) -> bool {
     let written = timeout(PATIENCE, stream.write_all(out)).await;
     out.clear();
-    if out.capacity() > 4 * WRITE_BYTES {
-        // One large answer is no reason to keep so much.
-        *out = BytesMut::new();
-    }
+    *out = small(std::mem::take(out));
     matches!(written, Ok(Ok(())))
+}
+
+/// An empty buffer; another one if it has grown: one large value is no reason to keep so
+/// much for a client that says nothing.
+fn small(buffer: BytesMut) -> BytesMut {
+    match buffer.capacity() > 4 * WRITE_BYTES {
+        true => BytesMut::new(),
+        false => buffer,
+    }
 }

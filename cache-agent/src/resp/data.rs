@@ -13,8 +13,11 @@ use crate::proto::v1::{fill_request, get_response, get_result};
 use bytes::Bytes;
 use cache_core::Lookup;
 use cache_core::policy::UnleasedSet;
+use futures_util::{StreamExt, stream};
 use std::time::Duration;
 
+/// How many keys of one command are deleted at once.
+const DELETES: usize = 64;
 /// What Redis answers for the lifetime of a key that is not there.
 const NO_KEY: i64 = -2;
 
@@ -23,6 +26,11 @@ const NO_KEY: i64 = -2;
 /// # Errors
 /// What a caller can mend, and trouble that leaves no answer.
 pub async fn run(agent: &Agent, data: Data) -> Result<Reply, Refusal> {
+    if let Data::Get(place) = &data
+        && let Some(reply) = at_once(agent, place)
+    {
+        return Ok(reply);
+    }
     let _turn = agent.turns.take()?;
     match data {
         Data::Get(place) => Ok(Reply::value(value(get(agent, place).await?))),
@@ -180,14 +188,18 @@ fn kept_for(ttl: Duration, tags: Vec<String>) -> v1::StoreOptions {
 /// Nobody knows how many were there: as many as were named are invalid now.
 async fn delete(agent: &Agent, places: Vec<Place>) -> Result<Reply, Refusal> {
     let count = places.len() as i64;
-    for place in places {
+    let deadline = deadline(agent);
+    let deletes = places.into_iter().map(|place| {
         let request = v1::DeleteRequest {
             cache: place.cache().to_owned(),
             key: place.key(),
             session: None,
         };
-        agent.delete(request, deadline(agent)).await?;
-    }
+        agent.delete(request, deadline)
+    });
+    // All of them, whatever becomes of one: what is not deleted stays served.
+    let all: Vec<_> = stream::iter(deletes).buffered(DELETES).collect().await;
+    all.into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(Reply::Number(count))
 }
 

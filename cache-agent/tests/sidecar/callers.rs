@@ -6,9 +6,8 @@ use cache_agent::callers::Callers;
 use cache_agent::config::{self, Identity, Operation};
 use cache_agent::grpc::HEADERS_BYTES_MAX;
 use cache_agent::listen::UnixDoor;
-use cache_agent::proto::v1::{self, answer, call};
+use cache_agent::proto::v1;
 use cache_core::testkit::until::until;
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -18,11 +17,11 @@ use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-const OTHER: &str = "fedcba9876543210fedcba9876543210";
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const OTHER: &str = "fedcba9876543210fedcba9876543210";
 
 /// Somebody with this token, who may do anything.
-fn identity(name: &str, token: Option<&Path>) -> Identity {
+pub(crate) fn identity(name: &str, token: Option<&Path>) -> Identity {
     Identity {
         name: name.to_owned(),
         token: token.map(Path::to_owned),
@@ -32,25 +31,25 @@ fn identity(name: &str, token: Option<&Path>) -> Identity {
     }
 }
 
-fn file(text: &str) -> NamedTempFile {
+pub(crate) fn file(text: &str) -> NamedTempFile {
     let file = NamedTempFile::new().expect("a file");
     fs::write(file.path(), text).expect("it is writable");
     file
 }
 
-fn callers(identities: Vec<Identity>) -> Callers {
+pub(crate) fn callers(identities: Vec<Identity>) -> Callers {
     Callers::new(identities).expect("good files")
 }
 
 /// The same call with this header.
-fn saying<T>(header: &str, message: T) -> Request<T> {
+pub(crate) fn saying<T>(header: &str, message: T) -> Request<T> {
     let mut request = patient(message);
     let header = header.parse().expect("a header");
     request.metadata_mut().insert("authorization", header);
     request
 }
 
-fn with<T>(token: &str, message: T) -> Request<T> {
+pub(crate) fn with<T>(token: &str, message: T) -> Request<T> {
     saying(&format!("Bearer {token}"), message)
 }
 
@@ -58,11 +57,11 @@ fn missing() -> (Code, String) {
     (Code::Unauthenticated, "TOKEN_MISSING".to_owned())
 }
 
-fn invalid() -> (Code, String) {
+pub(crate) fn invalid() -> (Code, String) {
     (Code::Unauthenticated, "TOKEN_INVALID".to_owned())
 }
 
-fn forbidden() -> (Code, String) {
+pub(crate) fn forbidden() -> (Code, String) {
     (Code::PermissionDenied, "CACHE_FORBIDDEN".to_owned())
 }
 
@@ -321,106 +320,4 @@ fn an_address_of_others_is_for_callers_with_tokens() {
     ] {
         assert!(problems.contains(wanted), "{wanted}\n\n{problems}");
     }
-}
-
-/// Who may read `users` and nothing else.
-fn reader(token: &Path) -> Callers {
-    callers(vec![Identity {
-        caches: Some(["users".to_owned()].into()),
-        may: vec![Operation::Read],
-        ..identity("reader", Some(token))
-    }])
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_call_of_an_exchange_is_for_those_who_may() {
-    let own = file(TOKEN);
-    let world = World::embedded_for(reader(own.path())).await;
-    let others = v1::GetRequest {
-        cache: "notes".to_owned(),
-        ..get("k")
-    };
-    let delete = v1::DeleteRequest {
-        cache: "users".to_owned(),
-        key: Bytes::from_static(b"k"),
-        session: None,
-    };
-    let calls = [
-        call::Call::Get(get("k")),
-        call::Call::Get(others),
-        call::Call::Delete(delete),
-    ];
-    let calls = calls.into_iter().zip(0..).map(|(call, id)| v1::Call {
-        id,
-        timeout: None,
-        call: Some(call),
-    });
-    let sent = v1::ExchangeRequest {
-        calls: calls.collect(),
-    };
-    let mut stream = world.tcp.stream.clone();
-    let asked = stream.exchange(saying("Basic eA==", tokio_stream::once(sent.clone())));
-    assert_eq!(refusal(asked.await), invalid());
-    let mut answers = stream
-        .exchange(with(TOKEN, tokio_stream::once(sent)))
-        .await
-        .expect("it has a token")
-        .into_inner();
-    let mut came = BTreeMap::new();
-    while let Some(message) = answers.message().await.expect("it goes on") {
-        for answer in message.answers {
-            let reason = match answer.answer {
-                Some(answer::Answer::Failure(failure)) => failure.reason,
-                _ => String::new(),
-            };
-            came.insert(answer.id, reason);
-        }
-    }
-    let reasons: Vec<_> = came.values().map(String::as_str).collect();
-    assert_eq!(reasons, ["", "CACHE_FORBIDDEN", "CACHE_FORBIDDEN"]);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_of_redis_has_a_token_too() {
-    let own = file(TOKEN);
-    let world = World::embedded_for(reader(own.path())).await;
-    let asked = [
-        ("GET users:k", "-NOAUTH Authentication required."),
-        ("INFO", "-NOAUTH Authentication required."),
-        ("HELLO 3", "-NOAUTH Authentication required."),
-        ("PING", "+PONG"),
-        (
-            "AUTH wrong",
-            "-WRONGPASS invalid username-password pair or user is disabled.",
-        ),
-        ("GET users:k", "-NOAUTH Authentication required."),
-        (&format!("AUTH default {TOKEN}"), "+OK"),
-        ("GET users:k", "$-1"),
-        (
-            "GET notes:k",
-            "-CACHE_FORBIDDEN `reader` may not use the cache `notes`; see its [[identity]] in the \
-             agent's file",
-        ),
-        (
-            "MGET users:k notes:k",
-            "-CACHE_FORBIDDEN `reader` may not use the cache `notes`; see its [[identity]] in the \
-             agent's file",
-        ),
-        (
-            "DEL users:k",
-            "-CACHE_FORBIDDEN `reader` may not call Delete; see its [[identity]] in the agent's \
-             file",
-        ),
-        ("RESET", "+RESET"),
-        ("GET users:k", "-NOAUTH Authentication required."),
-        (&format!("HELLO 2 AUTH default {TOKEN}"), "*14"),
-    ];
-    let sent: String = asked
-        .iter()
-        .map(|(sent, _)| format!("{sent}\r\n"))
-        .collect();
-    let answers = crate::resp::raw(&world, format!("{sent}QUIT\r\n").as_bytes()).await;
-    let lines: Vec<_> = answers.lines().take(asked.len()).collect();
-    let expected: Vec<_> = asked.iter().map(|(_, answer)| *answer).collect();
-    assert_eq!(lines, expected);
 }

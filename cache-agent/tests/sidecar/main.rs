@@ -16,6 +16,7 @@ mod life;
 mod limits;
 mod line;
 mod loading;
+mod permits;
 mod pressure;
 mod process;
 mod reads;

@@ -175,7 +175,7 @@ async fn a_cursor_that_is_none_of_this_agents_begins_with_a_gap() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watcher_that_is_too_slow_is_told_of_a_gap_and_costs_nothing() {
     let world = World::embedded().await;
-    let watch = world.app.agent.watch(v1::WatchRequest::default());
+    let watch = world.app.agent.watch(v1::WatchRequest::default(), None);
     let mut watch = Box::pin(watch.expect("a turn"));
     watch.next().await.expect("its greeting").expect("no error");
     let feed = &world.app.watcher.feed;

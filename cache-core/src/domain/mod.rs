@@ -289,10 +289,14 @@ impl Domain {
     /// was in its database's log before the read began; with PostgreSQL
     /// `pg_last_wal_replay_lsn() - '0/0'`.
     ///
+    /// Place and value are read over one connection, in two statements, each with a snapshot
+    /// of its own. What was invalidated without a position is not compared with a replica
+    /// before its event comes.
+    ///
     /// It needs an invalidator with `landmarks = true`. A value from before every landmark
     /// that this process remembers is used, and not kept.
     pub fn read_at(&self, replayed: u64) -> AsOf {
-        self.landmarks.read_at(replayed)
+        self.landmarks.read_at(replayed, self.horizon.seen())
     }
 
     /// A bucket of L2 may lack a change, whatever its watermark says: an invalidator's next

@@ -26,7 +26,8 @@ pub enum FillOutcome {
     Stored(Position),
     /// An invalidation came after the lease; the value may be old.
     Superseded,
-    /// There was no lease, it ran out, or an invalidation took it.
+    /// There was no lease, it ran out, or an invalidation took it of which this process has
+    /// not heard yet.
     LeaseLost,
     /// Such a value is not kept: an absence of unknown age, or a lifetime of zero.
     NotKept,

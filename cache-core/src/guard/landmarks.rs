@@ -28,6 +28,13 @@ impl Landmarks {
     /// An invalidator said this one. In which order several say them does not matter.
     pub fn hear(&self, heard: Landmark) {
         let mut all = self.0.lock();
+        // One that comes late says nothing that is not known, of whatever log it is.
+        if all
+            .back()
+            .is_some_and(|last| heard.position <= last.position)
+        {
+            return;
+        }
         // Of another log, none compares with what comes from here on.
         if all.back().is_some_and(|last| last.log != heard.log) {
             all.clear();
@@ -43,13 +50,18 @@ impl Landmarks {
     }
 
     /// How far a value reaches that was read from a replica which had `replayed` the log up
-    /// to there before the read began. Before every change, if no landmark is known that
-    /// the replica has passed: such a value is used, and not kept.
-    pub fn read_at(&self, replayed: u64) -> AsOf {
+    /// to there before the read began, while every bucket of L2 had been told of `seen`.
+    /// Before every change, if no landmark is known that the replica has passed: such a value
+    /// is used, and not kept.
+    ///
+    /// No further than `seen`: a local invalidation takes the next tick of what its bucket
+    /// was told of, and would be below a value that claims to be ahead of that.
+    pub fn read_at(&self, replayed: u64, seen: Position) -> AsOf {
         let all = self.0.lock();
         // Strictly: a commit stands in the log where it begins, and has been replayed when
         // the replica is past that.
-        let passed = all.iter().rev().find(|one| one.commit < replayed);
+        let is_passed = |one: &&Landmark| one.commit < replayed && one.position <= seen;
+        let passed = all.iter().rev().find(is_passed);
         AsOf::Position(passed.map_or(Position::ZERO, |one| one.position))
     }
 }
@@ -73,19 +85,26 @@ mod tests {
     #[test]
     fn a_replica_is_as_far_as_the_last_commit_that_it_has_passed() {
         let landmarks = Landmarks::new();
-        assert_eq!(landmarks.read_at(u64::MAX), reached(0), "none is known");
+        assert_eq!(
+            landmarks.read_at(u64::MAX, Position::MAX),
+            reached(0),
+            "none is known"
+        );
         for (offset, commit) in [(3, 100), (5, 200), (6, 200), (9, 300)] {
             landmarks.hear(at(offset, commit, 1));
         }
         assert_eq!(
-            landmarks.read_at(100),
+            landmarks.read_at(100, Position::MAX),
             reached(0),
             "it is at it, not past it"
         );
-        assert_eq!(landmarks.read_at(101), reached(3));
-        assert_eq!(landmarks.read_at(200), reached(3));
-        assert_eq!(landmarks.read_at(201), reached(6));
-        assert_eq!(landmarks.read_at(u64::MAX), reached(9));
+        assert_eq!(landmarks.read_at(101, Position::MAX), reached(3));
+        assert_eq!(landmarks.read_at(200, Position::MAX), reached(3));
+        assert_eq!(landmarks.read_at(201, Position::MAX), reached(6));
+        assert_eq!(landmarks.read_at(u64::MAX, Position::MAX), reached(9));
+        let told = |offset| Position::new(0, offset, 0);
+        assert_eq!(landmarks.read_at(u64::MAX, told(8)), reached(6));
+        assert_eq!(landmarks.read_at(u64::MAX, told(2)), reached(0));
     }
 
     #[test]
@@ -94,7 +113,7 @@ mod tests {
         landmarks.hear(at(5, 200, 1));
         landmarks.hear(at(4, 250, 1));
         landmarks.hear(at(6, 150, 1));
-        assert_eq!(landmarks.read_at(u64::MAX), reached(5));
+        assert_eq!(landmarks.read_at(u64::MAX, Position::MAX), reached(5));
     }
 
     #[test]
@@ -102,8 +121,9 @@ mod tests {
         let landmarks = Landmarks::new();
         landmarks.hear(at(5, 200, 1));
         landmarks.hear(at(7, 50, 2));
-        assert_eq!(landmarks.read_at(50), reached(0));
-        assert_eq!(landmarks.read_at(250), reached(7));
+        landmarks.hear(at(6, 210, 1));
+        assert_eq!(landmarks.read_at(50, Position::MAX), reached(0));
+        assert_eq!(landmarks.read_at(250, Position::MAX), reached(7));
     }
 
     #[test]
@@ -111,8 +131,12 @@ mod tests {
         let landmarks = Landmarks::new();
         let more = REMEMBERED as u64 + 10;
         (1..=more).for_each(|n| landmarks.hear(at(n, n, 1)));
-        assert_eq!(landmarks.read_at(11), reached(0), "forgotten");
-        assert_eq!(landmarks.read_at(12), reached(11));
+        assert_eq!(
+            landmarks.read_at(11, Position::MAX),
+            reached(0),
+            "forgotten"
+        );
+        assert_eq!(landmarks.read_at(12, Position::MAX), reached(11));
         assert_eq!(landmarks.0.lock().len(), REMEMBERED);
     }
 }

@@ -233,7 +233,7 @@ async fn a_key_invalidated_during_its_load_is_not_stored_by_a_ticket() {
     assert!(ticket.has_lease());
     second.invalidate("k").await.expect("L2 is there");
     let (_, outcome) = ticket.fill(Some(1), None).await.expect("it can be encoded");
-    assert_eq!(outcome, FillOutcome::LeaseLost);
+    assert_eq!(outcome, FillOutcome::Superseded);
     assert_not_stored(&first, &second).await;
 }
 

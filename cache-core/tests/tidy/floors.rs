@@ -181,6 +181,7 @@ const CACHE_AGENT: Floors = Floors {
         ("demo/database.rs", 1),
         ("failure.rs", 1),
         ("observe.rs", 1),
+        ("names.rs", 1),
         ("callers.rs", 2),
         ("convert.rs", 2),
         ("demo/members.rs", 2),

@@ -95,7 +95,15 @@ async fn know_the_past(world: &World, domain: &Domain) -> bool {
     let Ok(watermarks) = recall::watermarks(domain).await else {
         return false;
     };
-    let recalled = recall::recall(domain, &watermarks, &rules(), &*world.stream, given).await;
+    let recalled = recall::recall(
+        domain,
+        &watermarks,
+        &rules(),
+        Repeat::NEVER,
+        &*world.stream,
+        given,
+    )
+    .await;
     domain.done_up_to(Position::new(0, done, 0));
     recalled.is_ok()
 }

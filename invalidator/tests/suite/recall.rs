@@ -7,13 +7,14 @@ use cache_core::config::reader;
 use cache_core::model::key::{Address, Key};
 use cache_core::testkit::clock::RuntimeClock;
 use cache_core::testkit::fleet::{Fleet, until_trusted};
-use cache_core::tier::{Invalidate, Known, Remote};
+use cache_core::tier::{Invalidate, Known, Record, Remote};
 use cache_core::wire::codec::Bincode;
 use cache_core::{Cache, Domain, Error, Lookup, Policy, Position, Role};
 use invalidator::delivery::{Each, Past};
 use invalidator::format::received::Received;
 use invalidator::recall::{recall, watermarks};
 use invalidator::rules::Rules;
+use invalidator::settings::Repeat;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +56,15 @@ async fn what_a_recall_could_not_tell_l2_is_refused_by_the_next_heartbeat() {
     let rules = reader::read("rules.toml", RULES, Rules::parse).expect("good rules");
     let held = watermarks(&invalidator).await.expect("L2 is there");
     world.remote.lose([bucket_of(KEY)]);
-    let recalled = recall(&invalidator, &held, &rules, &OneEvent(given), given).await;
+    let recalled = recall(
+        &invalidator,
+        &held,
+        &rules,
+        Repeat::NEVER,
+        &OneEvent(given),
+        given,
+    )
+    .await;
     assert_eq!(recalled.expect("the stream answers").events, 1);
     world.remote.recover();
     // 2. L2 takes a later event of the bucket: its watermark shows nothing
@@ -74,6 +83,48 @@ async fn what_a_recall_could_not_tell_l2_is_refused_by_the_next_heartbeat() {
     until_trusted(&fresh).await;
     let answer = cache.get(KEY).await;
     assert!(matches!(answer, Ok(Lookup::Miss(_))), "{answer:?}");
+}
+
+/// An event may come before its row is visible. The value from between its first and its
+/// second time has the event's own position; L2 may have lost the second time.
+#[tokio::test(start_paused = true)]
+async fn what_came_early_is_recalled_a_second_time_too() {
+    assert!(is_kept_after(Repeat::NEVER).await, "the control");
+    assert!(!is_kept_after(Repeat::Early(Duration::from_secs(1))).await);
+}
+
+/// Whether a value that was loaded after the event came stays when the event is recalled.
+async fn is_kept_after(repeat: Repeat) -> bool {
+    let world = World::new();
+    let clock = Arc::new(RuntimeClock::new());
+    let bus = Arc::new(MemoryBus::new());
+    let fleet = Fleet::over(world.remote.clone(), bus, clock).with_invalidator();
+    let invalidator = fleet.join(Role::Invalidator).await.expect("the bus");
+    let member = fleet.join(Role::Member).await.expect("the bus is there");
+    until_trusted(&member).await;
+    let given = Position::new(0, 25, 0);
+    let first = Invalidate {
+        address: users().address(Key::new(KEY.as_bytes()).expect("a key")),
+        position: Some(given),
+        known: Known::NOTHING,
+        keep: Duration::from_secs(60),
+    };
+    let done = world.remote.apply(vec![first]).await;
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    let cache = open(&member);
+    let Ok(Lookup::Miss(ticket)) = cache.get(KEY).await else {
+        panic!("nothing is stored")
+    };
+    ticket.fill(Some(1), None).await.expect("it can be encoded");
+
+    let rules = reader::read("rules.toml", RULES, Rules::parse).expect("good rules");
+    let held = watermarks(&invalidator).await.expect("L2 is there");
+    let past = OneEvent(given);
+    let recalled = recall(&invalidator, &held, &rules, repeat, &past, given).await;
+    assert_eq!(recalled.expect("the stream answers").events, 1);
+    let address = users().address(Key::new(KEY.as_bytes()).expect("a key"));
+    let reading = world.remote.read(&address).await.expect("L2 is there");
+    matches!(reading.record, Some(Record::Value { .. }))
 }
 
 /// Another key's place in the same bucket.
