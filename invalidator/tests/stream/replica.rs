@@ -21,6 +21,12 @@ async fn a_value_of_a_replica_is_kept_until_it_is_changed_and_no_longer() {
     let shop = Shop::open(|domain, replayed| domain.read_at(replayed)).await;
     shop.until_kept("old").await;
     shop.change_behind_the_replica().await;
+    // L2 has it before the bus carries it to this process.
+    until("this process has heard of it", async || {
+        let before = shop.loads.load(Relaxed);
+        shop.get().await == "old" && shop.loads.load(Relaxed) > before
+    })
+    .await;
     // The replica does not have it: so what it says is used, and not kept.
     for _ in 0..3 {
         let before = shop.loads.load(Relaxed);
