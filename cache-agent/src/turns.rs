@@ -13,7 +13,9 @@ pub struct Turns {
 
 /// A turn; given back when dropped.
 #[derive(Debug)]
-pub struct Turn(#[allow(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
+pub struct Turn {
+    _permit: OwnedSemaphorePermit,
+}
 
 impl Turns {
     /// So many, all of them free.
@@ -30,7 +32,8 @@ impl Turns {
     /// [`crate::failure::Reason::Overloaded`] if none is free.
     pub fn take(&self) -> Result<Turn, Failure> {
         let permit = self.free.clone().try_acquire_owned();
-        permit.map(Turn).map_err(|_| Failure::overloaded(self.most))
+        let turn = permit.map(|_permit| Turn { _permit });
+        turn.map_err(|_| Failure::overloaded(self.most))
     }
 
     /// How many are taken.

@@ -70,6 +70,15 @@ impl Error {
         self.rebuild(|inner| inner.hint = Some(hint.into()))
     }
 
+    /// Adds what the reader can do about it, if anybody knows.
+    #[must_use]
+    pub fn maybe_hint(self, hint: Option<&'static str>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+
     /// Adds the cause.
     #[must_use]
     pub fn because(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {

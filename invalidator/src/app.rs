@@ -90,9 +90,9 @@ impl App {
         metrics.epoch(epoch);
         // What nobody was given, L2 cannot have lost.
         let given = source.position(first.given);
-        let (repeat, rules_of) = (rules.source.repeat, &rules.rules);
+        let repeat = rules.source.repeat;
         let recalled =
-            recall::recall(&domain, &watermarks, rules_of, repeat, &source, given).await?;
+            recall::recall(&domain, &watermarks, &rules.rules, repeat, &source, given).await?;
         tracing::info!(?recalled, "L2 holds what it should, as far as it answers");
         let done = source.position(first.done);
         let flag = Flag::new(source.link.context.clone(), &source.settings);

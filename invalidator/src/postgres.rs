@@ -50,11 +50,8 @@ pub async fn connect(at: &At) -> Result<Client, Error> {
     };
     let (client, _) = connected.map_err(|error| {
         let hint = hint(&error);
-        let failed = Error::new(Kind::Unavailable, CONNECTING, at.subject()).because(error);
-        match hint {
-            Some(hint) => failed.hint(hint),
-            None => failed,
-        }
+        let failed = Error::new(Kind::Unavailable, CONNECTING, at.subject());
+        failed.because(error).maybe_hint(hint)
     })?;
     Ok(client)
 }

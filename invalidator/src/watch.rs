@@ -106,8 +106,12 @@ impl Watch {
         }
     }
 
-    /// Tells those who read replicas how far the stream is in its database's log.
+    /// Tells those who read replicas how far the stream is in its database's log, if that is
+    /// asked for.
     async fn mark(&self) -> Infallible {
+        if !self.source.settings.landmarks {
+            std::future::pending::<()>().await;
+        }
         let mut tick = interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -11,7 +11,7 @@ use crate::callers::{Caller, Callers};
 use crate::calls::Agent;
 use bytes::{Bytes, BytesMut};
 use cache_core::clock::Tick;
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, ready};
 use std::sync::Arc;
 
 /// What all clients of the door share.
@@ -62,10 +62,7 @@ impl Client {
                 return;
             }
             let first = self.permitted(first);
-            if let Ok(Command::Data(Data::Get(place))) = &first
-                && let Some(reply) = data::at_once(&self.shared.agent, place)
-            {
-                self.shared.counts.command(Some("get"), false);
+            if let Some(reply) = self.at_once(&first) {
                 reply.write(out, self.version);
                 continue;
             }
@@ -74,19 +71,28 @@ impl Client {
                 reply.write(out, self.version);
                 continue;
             }
-            if !rest.peek().is_some_and(only_reads) {
-                let reply = read(&self.shared, first).await;
-                reply.write(out, self.version);
-                continue;
-            }
-            let mut reads = vec![read(&self.shared, first)];
+            let mut reads = vec![Either::Right(read(&self.shared, first))];
             while let Some(next) = rest.next_if(only_reads) {
-                reads.push(read(&self.shared, self.permitted(next)));
+                let next = self.permitted(next);
+                reads.push(match self.at_once(&next) {
+                    Some(reply) => Either::Left(ready(reply)),
+                    None => Either::Right(read(&self.shared, next)),
+                });
             }
             for reply in join_all(reads).await {
                 reply.write(out, self.version);
             }
         }
+    }
+
+    /// What the agent's own memory answers.
+    fn at_once(&self, command: &Result<Command, Refusal>) -> Option<Reply> {
+        let Ok(Command::Data(Data::Get(place))) = command else {
+            return None;
+        };
+        let reply = data::at_once(&self.shared.agent, place)?;
+        self.shared.counts.command(Some("get"), false);
+        Some(reply)
     }
 
     /// The command, if this client may have it done.

@@ -26,21 +26,16 @@ const NO_KEY: i64 = -2;
 /// # Errors
 /// What a caller can mend, and trouble that leaves no answer.
 pub async fn run(agent: &Agent, data: Data) -> Result<Reply, Refusal> {
-    if let Data::Get(place) = &data
-        && let Some(reply) = at_once(agent, place)
-    {
-        return Ok(reply);
-    }
     let _turn = agent.turns.take()?;
     match data {
         Data::Get(place) => Ok(Reply::value(value(get(agent, place).await?))),
-        Data::GetMany(places) => get_many(agent, places).await,
+        Data::GetMany(places) => {
+            let values = get_many(agent, places).await?.into_iter();
+            Ok(Reply::Array(values.map(Reply::value).collect()))
+        }
         Data::Exists(places) => {
-            let Reply::Array(all) = get_many(agent, places).await? else {
-                return Ok(Reply::Number(0));
-            };
-            let there = all.iter().filter(|one| **one != Reply::Null).count();
-            Ok(Reply::Number(there as i64))
+            let values = get_many(agent, places).await?;
+            Ok(Reply::Number(values.iter().flatten().count() as i64))
         }
         Data::Ttl(place, unit) => ttl(agent, place, unit).await,
         Data::Set(set) => self::set(agent, set).await,
@@ -104,16 +99,16 @@ fn value(result: Option<get_response::Result>) -> Option<Bytes> {
     }
 }
 
-async fn get_many(agent: &Agent, places: Vec<Place>) -> Result<Reply, Refusal> {
+async fn get_many(agent: &Agent, places: Vec<Place>) -> Result<Vec<Option<Bytes>>, Refusal> {
     let requests = places.iter().map(|place| plain(agent, place));
     let requests = requests.collect::<Result<Vec<_>, _>>()?;
     let results = agent.batch_get(requests, deadline(agent)).await?;
     let values = results.into_iter().map(|one| match one.result {
-        Some(get_result::Result::Response(response)) => Ok(Reply::value(value(response.result))),
+        Some(get_result::Result::Response(response)) => Ok(value(response.result)),
         Some(get_result::Result::Failure(failure)) => Err(Refusal::Part(failure)),
-        None => Ok(Reply::Null),
+        None => Ok(None),
     });
-    values.collect::<Result<_, _>>().map(Reply::Array)
+    values.collect()
 }
 
 async fn ttl(agent: &Agent, place: Place, unit: u64) -> Result<Reply, Refusal> {

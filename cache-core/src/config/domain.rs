@@ -137,7 +137,10 @@ fn redis_access(section: &mut Section<'_>, urls: &[String]) -> RedisAccess {
 
 fn bus(section: &mut Section<'_>) -> Option<BusAt> {
     let memory = section.word_or("kind", &[("nats", false), ("memory", true)], false);
-    let at = nats::at(section);
+    let at = match memory {
+        true => nats::at(section),
+        false => nats::required(section),
+    };
     let prefix = section.opt_parsed("prefix", |text| {
         Name::new(text)
             .map(|name| name.as_str().to_owned())
@@ -146,14 +149,8 @@ fn bus(section: &mut Section<'_>) -> Option<BusAt> {
     if memory {
         return Some(BusAt::Memory);
     }
-    let Some(at) = at else {
-        if !section.has("url") {
-            section.complain("url", "`url` is missing: the address of NATS".to_owned());
-        }
-        return None;
-    };
     Some(BusAt::Nats {
-        at,
+        at: at?,
         prefix: prefix.unwrap_or_else(|| "cacheaside".to_owned()),
     })
 }

@@ -45,6 +45,15 @@ pub fn at(section: &mut Section<'_>) -> Option<NatsAt> {
     })
 }
 
+/// Reads them where there must be an address.
+pub fn required(section: &mut Section<'_>) -> Option<NatsAt> {
+    let at = at(section);
+    if !section.has("url") {
+        section.complain("url", "`url` is missing: the address of NATS".to_owned());
+    }
+    at
+}
+
 fn who(nkey: Option<PathBuf>, credentials: Option<PathBuf>, login: Login) -> NatsLogin {
     match (nkey, credentials) {
         (Some(file), _) => NatsLogin::Nkey(file),

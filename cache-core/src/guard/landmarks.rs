@@ -28,25 +28,18 @@ impl Landmarks {
     /// An invalidator said this one. In which order several say them does not matter.
     pub fn hear(&self, heard: Landmark) {
         let mut all = self.0.lock();
-        // One that comes late says nothing that is not known, of whatever log it is.
-        if all
-            .back()
-            .is_some_and(|last| heard.position <= last.position)
-        {
-            return;
+        match all.back().copied() {
+            // One that comes late says nothing that is not known, of whatever log it is.
+            Some(last) if heard.position <= last.position => return,
+            // Of another log, none compares with what comes from here on.
+            Some(last) if heard.log != last.log => all.clear(),
+            Some(last) if heard.commit < last.commit => return,
+            _ => {}
         }
-        // Of another log, none compares with what comes from here on.
-        if all.back().is_some_and(|last| last.log != heard.log) {
-            all.clear();
+        if all.len() == REMEMBERED {
+            all.pop_front();
         }
-        let is_next =
-            |last: &Landmark| last.position < heard.position && last.commit <= heard.commit;
-        if all.back().is_none_or(is_next) {
-            if all.len() == REMEMBERED {
-                all.pop_front();
-            }
-            all.push_back(heard);
-        }
+        all.push_back(heard);
     }
 
     /// How far a value reaches that was read from a replica which had `replayed` the log up

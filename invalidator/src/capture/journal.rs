@@ -137,7 +137,8 @@ async fn last_place(stream: &Stream, events: &Events) -> Result<Stored, Error> {
     }
 }
 
-fn place_of(message: &StreamMessage) -> Stored {
+/// Where in whose log an event of a capture stands; nothing for any other.
+pub fn place_of(message: &StreamMessage) -> Stored {
     let header = |name: &str| message.headers.get(name).map(|value| value.as_str());
     let place = header(PLACE)?.parse().ok()?;
     Some((place, header(ORIGIN)?.parse().ok()?))

@@ -156,10 +156,7 @@ pub(super) fn admin(file: &mut Section<'_>) -> Option<SocketAddr> {
 
 /// Reads where events go; `usual` is the prefix by default.
 pub(super) fn events(section: &mut Section<'_>, usual: &str) -> Option<Events> {
-    let at = nats::at(section);
-    if !section.has("url") {
-        section.complain("url", "`url` is missing: the address of NATS".to_owned());
-    }
+    let at = nats::required(section);
     let stream = section.parsed("stream", stream_name);
     let prefix = section.opt_parsed("prefix", prefix);
     let create = section.bool_or("create_stream", false);

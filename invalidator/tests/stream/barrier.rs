@@ -45,17 +45,8 @@ async fn an_early_event_is_harmless_where_it_is_told_a_second_time() {
 /// is done.
 async fn update_behind_a_stalled_standby(barrier: &str, rules: &str) -> (bool, &'static str) {
     let world = World::start().await;
-    let database = Database::beside(&world.nats.url()).await;
-    database
-        .run("CREATE TABLE users (id bigint PRIMARY KEY, name text)")
-        .await;
-    database.run("INSERT INTO users VALUES (7, 'old')").await;
-    let capture = database.capture(&format!("{TABLES}{barrier}")).await;
-    database.until_taken(true).await;
-    until("the stream is there", async || {
-        !database.events().await.is_empty()
-    })
-    .await;
+    let database = Database::with_a_user_beside(&world.nats.url()).await;
+    let capture = database.captured(&format!("{TABLES}{barrier}")).await;
     let invalidator = world.live(rules).await;
     until("all is quiet", || world.all_done()).await;
 

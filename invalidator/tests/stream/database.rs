@@ -83,6 +83,27 @@ impl Database {
             .get(0)
     }
 
+    /// The same, with the row 7 of `users`, called `old`.
+    pub(crate) async fn with_a_user_beside(nats: &str) -> Self {
+        let database = Self::beside(nats).await;
+        database
+            .run("CREATE TABLE users (id bigint PRIMARY KEY, name text)")
+            .await;
+        database.run("INSERT INTO users VALUES (7, 'old')").await;
+        database
+    }
+
+    /// Starts a capture, and waits until it reads the log and has written something.
+    pub(crate) async fn captured(&self, of_database: &str) -> Capturing {
+        let capture = self.capture(of_database).await;
+        self.until_taken(true).await;
+        until("the stream is there", async || {
+            !self.events().await.is_empty()
+        })
+        .await;
+        capture
+    }
+
     /// Starts a capture with these settings of the database.
     pub(crate) async fn capture(&self, of_database: &str) -> Capturing {
         let text = format!(

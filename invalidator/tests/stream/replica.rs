@@ -57,18 +57,9 @@ struct Shop {
 impl Shop {
     async fn open(reach: fn(&Domain, u64) -> AsOf) -> Self {
         let world = World::start().await;
-        let database = Database::beside(&world.nats.url()).await;
-        database
-            .run("CREATE TABLE users (id bigint PRIMARY KEY, name text)")
-            .await;
-        database.run("INSERT INTO users VALUES (7, 'old')").await;
+        let database = Database::with_a_user_beside(&world.nats.url()).await;
         let standby = database.postgres.start_standby().await.expect("a standby");
-        let capture = database.capture(TABLES).await;
-        database.until_taken(true).await;
-        until("the stream is there", async || {
-            !database.events().await.is_empty()
-        })
-        .await;
+        let capture = database.captured(TABLES).await;
         let invalidator = world.live(RULES).await;
 
         let domain = connect::open(&world.domain(), Role::Member, Arc::new(Silent)).await;

@@ -6,7 +6,7 @@ mod postgres;
 mod service;
 
 use cache_core::config::reader;
-use cache_core::testkit::certificates::{Certificates, NAME, Pair};
+use cache_core::testkit::certificates::{Certificates, Guard, NAME, Pair};
 use invalidator::at::{At, Scheme};
 
 /// How one connection is set up, and what it comes to.
@@ -118,6 +118,27 @@ fn asked(certificates: &Certificates) -> Vec<Case> {
         case("who does not", "", Some("")),
         case("a stranger's", &shown(&certificates.stranger()), Some("")),
     ]
+}
+
+/// Tries every mode: at a server with the certificate of an address, with that of a name,
+/// and that asks for one.
+async fn every_mode<S>(started: impl AsyncFn(&Guard) -> S, tried: impl AsyncFn(&S, &[Case])) {
+    let certificates = certificates();
+    let mut cases = by_address(&certificates);
+    cases.push(Case {
+        of: "no TLS",
+        host: "127.0.0.1",
+        keys: "tls = 'off'\n".to_owned(),
+        says: Some(""),
+    });
+    tried(&started(&certificates.guard()).await, &cases).await;
+
+    let mut named = certificates.guard();
+    named.own = certificates.named();
+    tried(&started(&named).await, &by_name(&certificates)).await;
+
+    let asking = started(&certificates.asking()).await;
+    tried(&asking, &asked(&certificates)).await;
 }
 
 /// Holds what came of a case against what should.

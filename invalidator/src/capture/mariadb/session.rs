@@ -209,10 +209,10 @@ async fn connect(server: &Server) -> Result<Conn, Error> {
         .into();
     match timeout(PATIENCE, Conn::new(options)).await {
         Ok(Ok(conn)) => Ok(conn),
-        Ok(Err(error)) => match access::hint(&error.to_string()) {
-            Some(hint) => Err(failed().because(error).hint(hint)),
-            None => Err(failed().because(error)),
-        },
+        Ok(Err(error)) => {
+            let hint = access::hint(&error.to_string());
+            Err(failed().because(error).maybe_hint(hint))
+        }
         Err(_) => Err(failed().hint("it did not answer in time")),
     }
 }

@@ -1,6 +1,6 @@
 //! MariaDB with TLS: in every mode.
 
-use super::{Case, asked, by_address, by_name, certificates, judged};
+use super::{Case, every_mode, judged};
 use cache_core::testkit::certificates::Guard;
 use cache_core::testkit::servers::mariadb::MariadbServer;
 use invalidator::capture::mariadb::session::{Session, changes};
@@ -54,23 +54,5 @@ async fn tried(server: &MariadbServer, cases: &[Case]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_connection_to_mariadb_obeys_its_mode_of_tls() {
-    let certificates = certificates();
-    let server = started(&certificates.guard()).await;
-    let mut cases = by_address(&certificates);
-    cases.push(Case {
-        of: "no TLS",
-        host: "127.0.0.1",
-        keys: "tls = 'off'\n".to_owned(),
-        says: Some(""),
-    });
-    tried(&server, &cases).await;
-
-    let mut named = certificates.guard();
-    named.own = certificates.named();
-    tried(&started(&named).await, &by_name(&certificates)).await;
-    tried(
-        &started(&certificates.asking()).await,
-        &asked(&certificates),
-    )
-    .await;
+    every_mode(started, tried).await;
 }

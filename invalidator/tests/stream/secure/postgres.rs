@@ -1,6 +1,6 @@
 //! PostgreSQL with TLS: over both kinds of session, in every mode.
 
-use super::{Case, asked, at, by_address, by_name, certificates, judged};
+use super::{Case, at, certificates, every_mode, judged};
 use crate::database::{Capturing, connect};
 use crate::world::until;
 use async_nats::jetstream;
@@ -63,25 +63,7 @@ async fn tried(server: &PostgresServer, cases: &[Case]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_connection_to_postgres_obeys_its_mode_of_tls() {
-    let certificates = certificates();
-    let server = started(&certificates.guard()).await;
-    let mut cases = by_address(&certificates);
-    cases.push(Case {
-        of: "no TLS",
-        host: "127.0.0.1",
-        keys: "tls = 'off'\n".to_owned(),
-        says: Some(""),
-    });
-    tried(&server, &cases).await;
-
-    let mut named = certificates.guard();
-    named.own = certificates.named();
-    tried(&started(&named).await, &by_name(&certificates)).await;
-    tried(
-        &started(&certificates.asking()).await,
-        &asked(&certificates),
-    )
-    .await;
+    every_mode(started, tried).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
