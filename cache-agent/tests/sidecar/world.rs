@@ -14,9 +14,11 @@ use cache_agent::proto::v1::{self, get_response};
 use cache_core::clock::SystemClock;
 use cache_core::coherence::listen::Proof;
 use cache_core::connect::{BusAt, RemoteAt};
+use cache_core::model::key::BUCKETS;
 use cache_core::policy::UnleasedSet;
 use cache_core::testkit::servers::nats::NatsServer;
 use cache_core::testkit::servers::redis::RedisServer;
+use cache_core::testkit::until::until;
 use cache_core::tier::redis::Deployment;
 use cache_core::{DomainSettings, Policy};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -161,6 +163,11 @@ impl World {
         let app = App::over(caches, limits, Arc::new(SystemClock::new())).await;
         let app = of(app);
         app.join(&settings).await.expect("the domain is joined");
+        // Who joins an empty L2 begins every bucket, and tells; a watch that is open by then
+        // would hear of a gap.
+        let begun = async || app.stats().agent.invalidations >= BUCKETS as u64;
+        let begun = until(Duration::from_secs(10), "every bucket has begun", begun);
+        begun.await.expect("it hears of them");
         let stop = CancellationToken::new();
         let serving = tokio::spawn(app.clone().serve(doors, drain, stop.clone()));
         Self {
