@@ -2,12 +2,10 @@
 //! those of clients that begin to speak.
 
 use bytes::{Buf, Bytes};
-use cache_core::access::{Identity, Tls, bytes as contents};
+use cache_core::access::{Identity, Tls};
 use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use std::fmt::{self, Display};
 use std::io;
@@ -166,13 +164,7 @@ impl ServerTls {
 
 fn config(own: &Identity, client_ca: Option<&Path>) -> Result<ServerConfig, String> {
     let wrong = |file: &Path, error: &dyn Display| format!("{}: {error}", file.display());
-    let read = |file: &Path| contents(file).map_err(|error| error.to_string());
-    let cert = read(&own.cert)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&cert).collect();
-    let chain = chain.map_err(|_| wrong(&own.cert, &"a certificate in it is damaged"))?;
-    let key = PrivateKeyDer::from_pem_slice(&read(&own.key)?);
-    // The cause could quote what the file holds.
-    let key = key.map_err(|_| wrong(&own.key, &"it holds no private key in PEM"))?;
+    let (chain, key) = own.read().map_err(|error| error.to_string())?;
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone());
     let builder = builder.with_safe_default_protocol_versions();

@@ -9,71 +9,43 @@ pub trait Names {
     fn caches(&self) -> Vec<&str>;
 }
 
-impl Names for v1::GetRequest {
-    fn caches(&self) -> Vec<&str> {
-        vec![&self.cache]
-    }
+/// Requests about one cache.
+macro_rules! of_one {
+    ($($request:ident),* $(,)?) => {
+        $(impl Names for v1::$request {
+            fn caches(&self) -> Vec<&str> {
+                vec![&self.cache]
+            }
+        })*
+    };
 }
 
-impl Names for v1::BatchGetRequest {
-    fn caches(&self) -> Vec<&str> {
-        let all = self.requests.iter().map(|request| request.cache.as_str());
-        all.collect::<BTreeSet<_>>().into_iter().collect()
-    }
+/// Batches of such requests.
+macro_rules! of_many {
+    ($($batch:ident),* $(,)?) => {
+        $(impl Names for v1::$batch {
+            fn caches(&self) -> Vec<&str> {
+                let all = self.requests.iter().map(|request| request.cache.as_str());
+                all.collect::<BTreeSet<_>>().into_iter().collect()
+            }
+        })*
+    };
 }
 
-impl Names for v1::StreamBatchGetRequest {
-    fn caches(&self) -> Vec<&str> {
-        let all = self.requests.iter().map(|request| request.cache.as_str());
-        all.collect::<BTreeSet<_>>().into_iter().collect()
-    }
-}
+of_one!(
+    GetRequest,
+    FillRequest,
+    ReleaseLeaseRequest,
+    SetRequest,
+    TouchRequest,
+    DeleteRequest,
+    InvalidateRequest,
+);
 
-impl Names for v1::BatchSetRequest {
-    fn caches(&self) -> Vec<&str> {
-        let all = self.requests.iter().map(|request| request.cache.as_str());
-        all.collect::<BTreeSet<_>>().into_iter().collect()
-    }
-}
+of_many!(BatchGetRequest, StreamBatchGetRequest, BatchSetRequest);
 
 impl Names for v1::WatchRequest {
     fn caches(&self) -> Vec<&str> {
         self.caches.iter().map(String::as_str).collect()
-    }
-}
-
-impl Names for v1::TouchRequest {
-    fn caches(&self) -> Vec<&str> {
-        vec![&self.cache]
-    }
-}
-
-impl Names for v1::DeleteRequest {
-    fn caches(&self) -> Vec<&str> {
-        vec![&self.cache]
-    }
-}
-
-impl Names for v1::FillRequest {
-    fn caches(&self) -> Vec<&str> {
-        vec![&self.cache]
-    }
-}
-
-impl Names for v1::ReleaseLeaseRequest {
-    fn caches(&self) -> Vec<&str> {
-        vec![&self.cache]
-    }
-}
-
-impl Names for v1::SetRequest {
-    fn caches(&self) -> Vec<&str> {
-        vec![&self.cache]
-    }
-}
-
-impl Names for v1::InvalidateRequest {
-    fn caches(&self) -> Vec<&str> {
-        vec![&self.cache]
     }
 }

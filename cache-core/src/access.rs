@@ -109,15 +109,25 @@ impl Tls {
         let builder = builder.with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| unfit(Path::new("rustls"), &error))?;
         let builder = builder.with_root_certificates(roots);
-        let Some(Identity { cert, key }) = &self.identity else {
+        let Some(identity) = &self.identity else {
             return Ok(builder.with_no_client_auth());
         };
-        let chain = certificates(cert)?;
-        let private = PrivateKeyDer::from_pem_slice(&bytes(key)?);
-        // The cause could quote what the file holds.
-        let private = private.map_err(|_| unfit(key, &"it holds no private key in PEM"))?;
+        let (chain, private) = identity.read()?;
         let config = builder.with_client_auth_cert(chain, private);
-        config.map_err(|error| unfit(key, &error))
+        config.map_err(|error| unfit(&identity.key, &error))
+    }
+}
+
+impl Identity {
+    /// The certificates and the key, as their files are at this moment.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for a file that cannot be read, or holds something else.
+    pub fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
+        let private = PrivateKeyDer::from_pem_slice(&bytes(&self.key)?);
+        // The cause could quote what the file holds.
+        let private = private.map_err(|_| unfit(&self.key, &"it holds no private key in PEM"))?;
+        Ok((certificates(&self.cert)?, private))
     }
 }
 

@@ -155,8 +155,7 @@ async fn set(agent: &Agent, set: Set) -> Result<Reply, Refusal> {
     let request = v1::SetRequest {
         cache,
         key: place.key(),
-        // Not with all else that came with it.
-        value: convert::own(&value),
+        value,
         options: ttl.map(|ttl| kept_for(ttl, Vec::new())),
         condition,
         session: None,
@@ -266,7 +265,7 @@ async fn fill(agent: &Agent, fill: Fill) -> Result<Reply, Refusal> {
         key: place.key(),
         lease_token: token(&spelled),
         loaded: Some(match value {
-            Some(value) => fill_request::Loaded::Value(convert::own(&value)),
+            Some(value) => fill_request::Loaded::Value(value),
             None => fill_request::Loaded::NotFound(fill_request::NotFound {}),
         }),
         options: Some(v1::StoreOptions {
