@@ -228,8 +228,7 @@ fn config(file: &mut Section<'_>) -> Option<Config> {
     let asked = identities.iter().any(|identity| identity.token.is_some());
     let listen = file.section("listen", |section| listen(section, asked));
     let admin = file.section("admin", |section| {
-        let usual = SocketAddr::from(([127, 0, 0, 1], 9464));
-        Some(section.opt_parsed("address", loopback).unwrap_or(usual))
+        section.parsed_or("address", "127.0.0.1:9464", loopback)
     });
     let drain = file.section("drain", |section| {
         let usual = Drain::default();
@@ -265,7 +264,7 @@ fn listen(section: &mut Section<'_>, asked: bool) -> Option<Listen> {
             .then_some(path)
             .ok_or_else(|| format!("`{text}` is not absolute"))
     });
-    let unix_mode = section.opt_parsed("unix_mode", mode).unwrap_or(0o660);
+    let unix_mode = section.parsed_or("unix_mode", "0660", mode);
     let tcp = match asked || section.has("tls_client_ca") {
         true => section.opt_parsed("tcp", address),
         false => section.opt_parsed("tcp", loopback),
@@ -294,7 +293,7 @@ fn listen(section: &mut Section<'_>, asked: bool) -> Option<Listen> {
     }
     Some(Listen {
         unix,
-        unix_mode,
+        unix_mode: unix_mode?,
         tcp,
         resp,
         accept,

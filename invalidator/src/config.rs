@@ -135,8 +135,7 @@ pub fn service(file: &str, text: &str, overrides: &[Override]) -> Result<Service
         let events = file.section("events", |events| Some(nats::at(events)));
         let letters = file.section("dead_letters", letters);
         let admin = file.section("admin", |admin| {
-            let usual = SocketAddr::from(([127, 0, 0, 1], 9465));
-            Some(admin.opt_parsed("address", address).unwrap_or(usual))
+            admin.parsed_or("address", "127.0.0.1:9465", address)
         });
         let drain = file.section("drain", |drain| {
             Some(drain.duration_or("timeout", SECOND..=600 * SECOND, 20 * SECOND))
@@ -169,7 +168,7 @@ pub fn service(file: &str, text: &str, overrides: &[Override]) -> Result<Service
 
 fn source(section: &mut Section<'_>) -> Option<SourceSettings> {
     let stream = section.parsed("stream", stream_name);
-    let durable = section.opt_parsed("durable", stream_name);
+    let durable = section.parsed_or("durable", "invalidator", stream_name);
     let filter = section.opt_parsed("filter", subject);
     let epoch = section.integer_or("epoch", 0..=u32::MAX, 0);
     let create_stream = section.bool_or("create_stream", false);
@@ -202,7 +201,7 @@ fn source(section: &mut Section<'_>) -> Option<SourceSettings> {
     }
     Some(SourceSettings {
         stream: stream?,
-        durable: durable.unwrap_or_else(|| "invalidator".to_owned()),
+        durable: durable?,
         filter,
         epoch,
         create: create_stream.then_some(CreateSettings { subjects, keep }),
@@ -217,9 +216,9 @@ fn source(section: &mut Section<'_>) -> Option<SourceSettings> {
 }
 
 fn letters(section: &mut Section<'_>) -> Option<DeadLetterSettings> {
-    let stream = section.opt_parsed("stream", stream_name);
+    let stream = section.parsed_or("stream", "CACHEASIDE_DLQ", stream_name);
     Some(DeadLetterSettings {
-        stream: stream.unwrap_or_else(|| "CACHEASIDE_DLQ".to_owned()),
+        stream: stream?,
         keep: section.duration_or("keep", HOUR..=3650 * DAY, 14 * DAY),
         bytes_max: section.bytes_or("size", 1 << 20..=1 << 40, 1 << 30),
     })

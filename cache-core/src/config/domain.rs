@@ -22,7 +22,10 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Reads `[domain]`, `[l2]` and `[bus]`.
 pub fn settings(file: &mut Section<'_>) -> Option<DomainSettings> {
     let domain = file.section("domain", |section| {
-        let name = section.opt_parsed("name", |text| Name::new(text).map_err(|e| e.to_string()));
+        let usual = DomainSettings::embedded().name;
+        let name = section.parsed_or("name", usual.as_str(), |text| {
+            Name::new(text).map_err(|e| e.to_string())
+        });
         let proofs = [("invalidator", Proof::Invalidator), ("echo", Proof::Echo)];
         let proof = section.word_or("trust_by", &proofs, Proof::Invalidator);
         let usual = Timing::default();
@@ -35,8 +38,7 @@ pub fn settings(file: &mut Section<'_>) -> Option<DomainSettings> {
                     .to_owned(),
             );
         }
-        let name = name.unwrap_or_else(|| DomainSettings::embedded().name);
-        Some((name, proof, Timing { heartbeat, trust }))
+        Some((name?, proof, Timing { heartbeat, trust }))
     });
     let remote = file.section("l2", remote);
     let bus = file.section("bus", bus);
@@ -141,7 +143,7 @@ fn bus(section: &mut Section<'_>) -> Option<BusAt> {
         true => nats::at(section),
         false => nats::required(section),
     };
-    let prefix = section.opt_parsed("prefix", |text| {
+    let prefix = section.parsed_or("prefix", "cacheaside", |text| {
         Name::new(text)
             .map(|name| name.as_str().to_owned())
             .map_err(|e| e.to_string())
@@ -151,7 +153,7 @@ fn bus(section: &mut Section<'_>) -> Option<BusAt> {
     }
     Some(BusAt::Nats {
         at: at?,
-        prefix: prefix.unwrap_or_else(|| "cacheaside".to_owned()),
+        prefix: prefix?,
     })
 }
 

@@ -5,9 +5,12 @@
 
 pub mod access;
 pub mod domain;
+mod keys;
 pub mod nats;
 pub mod overrides;
 pub mod reader;
 pub mod report;
+mod section;
+pub mod shown;
 pub mod units;
 pub mod wrong;

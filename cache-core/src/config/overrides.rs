@@ -1,5 +1,5 @@
-//! Values from the environment in place of those in a file: addresses differ from
-//! place to place, and those with a password do not belong in a file.
+//! Values from outside in place of those in a file: addresses differ from place to place,
+//! and those with a password do not belong in a file.
 
 use std::borrow::Cow;
 use toml::Spanned;
@@ -8,11 +8,11 @@ use toml::de::{DeTable, DeValue};
 /// One value that takes the place of the file's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
-    /// The table at the top of the file.
-    pub table: &'static str,
+    /// The table at the top of the file; empty for a key of no table.
+    pub table: Cow<'static, str>,
     /// The key in it.
-    pub key: &'static str,
-    /// The value: a string, or a list of strings.
+    pub key: Cow<'static, str>,
+    /// The value.
     pub value: Given,
 }
 
@@ -23,32 +23,95 @@ pub enum Given {
     Text(String),
     /// A list of strings.
     List(Vec<String>),
+    /// What TOML takes it for, or else a string; and where a list belongs, what is between
+    /// its commas.
+    Raw(String),
+}
+
+impl Override {
+    /// This string in place of a key's.
+    pub fn text(table: &'static str, key: &'static str, text: impl Into<String>) -> Self {
+        Self::of(table, key, Given::Text(text.into()))
+    }
+
+    /// This value in place of a key's.
+    pub fn of(table: &'static str, key: &'static str, value: Given) -> Self {
+        Self {
+            table: table.into(),
+            key: key.into(),
+            value,
+        }
+    }
+
+    /// What variables say that are named like `PREFIX__L2__TIMEOUT`, which is `timeout` in
+    /// `[l2]`, or `PREFIX__START`, which is in no table. Tables within tables and those of
+    /// which there may be several are the file's alone.
+    pub fn named(prefix: &str, variables: impl IntoIterator<Item = (String, String)>) -> Vec<Self> {
+        let read = |(name, value): (String, String)| {
+            let path = name.strip_prefix(prefix)?.strip_prefix("__")?;
+            let path = path.to_ascii_lowercase();
+            let (table, key) = path.split_once("__").unwrap_or(("", &path));
+            Some(Self {
+                table: table.to_owned().into(),
+                key: key.to_owned().into(),
+                value: Given::Raw(value),
+            })
+        };
+        let mut all: Vec<_> = variables.into_iter().filter_map(read).collect();
+        all.sort_by(|a, b| (&a.table, &a.key).cmp(&(&b.table, &b.key)));
+        all
+    }
 }
 
 impl Given {
     /// The list that `text` separates by commas.
     pub fn list(text: &str) -> Self {
-        Self::List(text.split(',').map(|one| one.trim().to_owned()).collect())
+        Self::List(parts(text).map(str::to_owned).collect())
     }
+}
+
+/// What is between the commas.
+pub fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim)
 }
 
 /// Puts the values where the file has, or would have, them. Their place is `at`,
 /// which lies outside the file.
-pub fn apply(file: &mut DeTable<'_>, overrides: &[Override], at: usize) {
+pub fn apply<'t>(file: &mut DeTable<'t>, overrides: &'t [Override], at: usize) {
+    let place = |value| Spanned::new(at..at, value);
+    let text = |text: &'t str| place(DeValue::String(Cow::Borrowed(text)));
     for given in overrides {
-        let place = |value| Spanned::new(at..at, value);
-        let text = |text: &String| place(DeValue::String(Cow::Owned(text.clone())));
         let value = match &given.value {
             Given::Text(one) => text(one),
-            Given::List(all) => place(DeValue::Array(all.iter().map(text).collect())),
+            Given::List(all) => place(DeValue::Array(all.iter().map(|one| text(one)).collect())),
+            Given::Raw(raw) => match DeValue::parse(raw) {
+                Ok(value) => placed(value.into_inner(), at),
+                Err(_) => text(raw),
+            },
         };
-        let name = |name: &'static str| Spanned::new(at..at, Cow::Borrowed(name));
+        let name = |name: &'t str| Spanned::new(at..at, Cow::Borrowed(name));
+        if given.table.is_empty() {
+            file.insert(name(&given.key), value);
+            continue;
+        }
         let table = file
-            .entry(name(given.table))
+            .entry(name(&given.table))
             .or_insert_with(|| place(DeValue::Table(DeTable::new())));
         // Anything else under the table's name is an error that the reader reports.
         if let DeValue::Table(table) = table.get_mut() {
-            table.insert(name(given.key), value);
+            table.insert(name(&given.key), value);
         }
     }
+}
+
+/// The value with its own place, and not that within the variable's text.
+fn placed(value: DeValue<'_>, at: usize) -> Spanned<DeValue<'_>> {
+    let value = match value {
+        DeValue::Array(all) => {
+            let all = all.into_iter().map(|one| placed(one.into_inner(), at));
+            DeValue::Array(all.collect())
+        }
+        other => other,
+    };
+    Spanned::new(at..at, value)
 }

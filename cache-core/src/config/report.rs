@@ -148,7 +148,7 @@ impl Place {
 
 /// Stars in place of the logins in addresses, one for each character, so that underlines
 /// stay in step.
-fn without_logins(shown: &str) -> String {
+pub fn without_logins(shown: &str) -> String {
     let mut rest = shown;
     let mut masked = String::with_capacity(shown.len());
     while let Some((before, address)) = rest.split_once("://") {

@@ -119,8 +119,8 @@ pub fn settings(file: &str, text: &str, overrides: &[Override]) -> Result<Settin
 
 fn database(section: &mut Section<'_>) -> Option<Database> {
     let at = At::parse_by_name(section, &POSTGRES);
-    let slot = section.opt_parsed("slot", slot_name);
-    let publication = section.opt_parsed("publication", publication_name);
+    let slot = section.parsed_or("slot", "cacheaside", slot_name);
+    let publication = section.parsed_or("publication", "cacheaside", publication_name);
     let create = section.bool_or("create", false);
     let tables = section.list("tables", table).unwrap_or_default();
     let barrier = section.bool_or("barrier", true);
@@ -136,8 +136,8 @@ fn database(section: &mut Section<'_>) -> Option<Database> {
     }
     Some(Database {
         at: at?,
-        slot: slot.unwrap_or_else(|| "cacheaside".to_owned()),
-        publication: publication.unwrap_or_else(|| "cacheaside".to_owned()),
+        slot: slot?,
+        publication: publication?,
         create,
         tables,
         barrier,
@@ -149,8 +149,7 @@ fn database(section: &mut Section<'_>) -> Option<Database> {
 /// Reads where the admin listener is.
 pub(super) fn admin(file: &mut Section<'_>) -> Option<SocketAddr> {
     file.section("admin", |admin| {
-        let usual = SocketAddr::from(([127, 0, 0, 1], 9466));
-        Some(admin.opt_parsed("address", address).unwrap_or(usual))
+        admin.parsed_or("address", "127.0.0.1:9466", address)
     })
 }
 
@@ -158,13 +157,13 @@ pub(super) fn admin(file: &mut Section<'_>) -> Option<SocketAddr> {
 pub(super) fn events(section: &mut Section<'_>, usual: &str) -> Option<Events> {
     let at = nats::required(section);
     let stream = section.parsed("stream", stream_name);
-    let prefix = section.opt_parsed("prefix", prefix);
+    let prefix = section.parsed_or("prefix", usual, prefix);
     let create = section.bool_or("create_stream", false);
     let keep = section.duration_or("keep", HOUR..=3650 * DAY, 7 * DAY);
     Some(Events {
         at: at?,
         stream: stream?,
-        prefix: prefix.unwrap_or_else(|| usual.to_owned()),
+        prefix: prefix?,
         create: create.then_some(keep),
     })
 }

@@ -6,7 +6,7 @@ use crate::capture::outbox::{self, sql::sql};
 use crate::capture::settings::{Table, settings, table};
 use crate::cli::exit::{read, say};
 use crate::cli::life::live;
-use cache_core::config::overrides::{Given, Override};
+use cache_core::config::overrides::Override;
 use cache_core::config::report::Report;
 use cache_core::ops::exit::Exit;
 use clap::Subcommand;
@@ -113,14 +113,7 @@ impl Files {
 
     /// What stands in place of what the file says.
     fn given(&self, database: &'static str) -> Vec<Override> {
-        let url = |table, url: &Option<String>| {
-            let value = Given::Text(url.clone()?);
-            Some(Override {
-                table,
-                key: "url",
-                value,
-            })
-        };
+        let url = |table, url: &Option<String>| Some(Override::text(table, "url", url.clone()?));
         let given = [
             url(database, &self.database_url),
             url("events", &self.events_url),

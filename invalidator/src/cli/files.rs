@@ -85,7 +85,7 @@ impl Files {
 impl Places {
     /// What takes the place of what the service file says.
     pub fn overrides(&self) -> Vec<Override> {
-        let given = |table, key, value| Override { table, key, value };
+        let given = Override::of;
         let text = |text: &Option<String>| text.clone().map(Given::Text);
         let l2 = self.l2_urls.as_deref().map(Given::list);
         let all = [

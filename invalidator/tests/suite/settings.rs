@@ -129,7 +129,7 @@ fn the_inspector_has_a_rate_and_may_be_switched_off() {
 
 #[test]
 fn the_environment_comes_before_the_file() {
-    let given = |table, key, value| Override { table, key, value };
+    let given = Override::of;
     let overrides = [
         given("l2", "urls", Given::list("redis://a:1, redis://b:2")),
         given("bus", "url", Given::Text("nats://u:secret@c:3".into())),

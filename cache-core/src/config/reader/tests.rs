@@ -1,7 +1,9 @@
 //! What people see when a file is wrong.
 
 use super::*;
-use crate::config::overrides::Given;
+use crate::config::overrides::{Given, Override};
+use crate::config::wrong::LIST_MAX;
+use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Op {
@@ -233,11 +235,7 @@ fn a_parser_can_complain_about_a_value_or_a_table() {
 
 #[test]
 fn values_from_outside_take_the_place_of_the_files() {
-    let given = |key, value| Override {
-        table: "source",
-        key,
-        value,
-    };
+    let given = |key, value| Override::of("source", key, value);
     let stream = given("stream", Given::Text("OTHER".into()));
     for text in ["", "[source]\nstream = 'CDC'\n"] {
         let read = read_with("f", text, std::slice::from_ref(&stream), settings);
@@ -247,4 +245,113 @@ fn values_from_outside_take_the_place_of_the_files() {
     let report = read_with("f", "", &[stream, wrong], settings).unwrap_err();
     let expected = "f: `wait`: must be a string, not a list (given from outside)\n\n1 problem in f";
     assert_eq!(report.to_string(), expected);
+}
+
+#[test]
+fn variables_are_named_like_keys_and_read_like_values() {
+    let variables = [
+        ("APP__SOURCE__BATCH", "7"),
+        ("APP__SOURCE__STREAM", "CDC"),
+        ("APP__SOURCE__WAIT", "2s"),
+        ("APPLE__SOURCE__BATCH", "8"),
+        ("APP_HOME", "/"),
+        ("APP__START", "now"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut named = Override::named("APP", variables);
+    let parse = |file: &mut Section<'_>| {
+        let start = file.string("start");
+        let source = file.section("source", |source| {
+            let batch = source.integer_or("batch", 1..=100u16, 50);
+            Some((source.string("stream")?, batch))
+        });
+        Some((start?, source?))
+    };
+    let text = read_with("f", "start = 'x'\n", &named, parse);
+    let text = text.unwrap_err().to_string();
+    assert!(text.contains("unknown key `wait` in [source]"), "{text}");
+    named.retain(|given| given.key != "wait");
+    let read = read_with("f", "start = 'x'\n", &named, parse);
+    assert_eq!(read, Ok(("now".to_owned(), ("CDC".to_owned(), 7))));
+}
+
+#[test]
+fn a_list_from_outside_may_be_written_with_commas() {
+    let urls = Override::of("l2", "urls", Given::Raw("redis://a, redis://b".to_owned()));
+    let list = Override::of(
+        "l2",
+        "urls",
+        Given::Raw("['redis://a', 'redis://b']".to_owned()),
+    );
+    for given in [urls, list] {
+        let read = read_with("f", "", &[given], |file| {
+            file.section("l2", |l2| {
+                l2.list("urls", |url| Ok::<_, String>(url.to_owned()))
+            })
+        });
+        assert_eq!(
+            read,
+            Ok(vec!["redis://a".to_owned(), "redis://b".to_owned()])
+        );
+    }
+    let read = read("f", "[l2]\nurls = 'redis://a, redis://b'\n", |file| {
+        file.section("l2", |l2| {
+            l2.list("urls", |url| Ok::<_, String>(url.to_owned()))
+        })
+    });
+    assert!(read.is_err(), "a file says a list as TOML does");
+}
+
+#[test]
+fn what_is_shown_is_what_is_in_effect_without_passwords() {
+    let text = "[l2]\nurls = ['redis://me:secret@a:1']\n\n[[rule]]\nname = 'x'\n";
+    let outside = Override::text("l2", "backup", "redis://me:secret@b:1");
+    let parse = |file: &mut Section<'_>| {
+        file.opt_section("loader", |_| Some(()));
+        file.section("l2", |l2| {
+            l2.list("urls", |url| Ok::<_, String>(url.to_owned()));
+            l2.opt_string("backup");
+            l2.duration_or(
+                "timeout",
+                Duration::ZERO..=Duration::MAX,
+                Duration::from_millis(200),
+            );
+            l2.opt_string("user");
+            Some(())
+        });
+        file.section("admin", |admin| {
+            admin.parsed_or("address", "here", |text| Ok::<_, String>(text.to_owned()))
+        });
+        file.sections("rule", |rule| {
+            rule.bool_or("on", true);
+            rule.word_or(
+                "op",
+                &[("insert", Op::Insert), ("delete", Op::Delete)],
+                Op::Delete,
+            );
+            rule.string("name")
+        });
+        Some(())
+    };
+    let ((), shown) = show("f", text, &[outside], parse).unwrap();
+    let text = shown.to_string();
+    let expected = "\
+# loader: not set
+
+[l2]
+urls = ['redis://*********@a:1']
+backup = \"redis://*********@b:1\"  # from outside
+timeout = \"200ms\"  # default
+# user: not set
+
+[admin]
+address = \"here\"  # default
+
+[[rule]]
+on = true  # default
+op = \"delete\"  # default
+name = 'x'
+";
+    assert_eq!(text, expected);
+    assert!(read("f", &text, parse).is_ok(), "it can be read again");
 }

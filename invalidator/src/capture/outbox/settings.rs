@@ -52,16 +52,18 @@ pub fn settings(file: &str, text: &str, overrides: &[Override]) -> Result<Settin
 
 fn outbox(section: &mut Section<'_>) -> Option<Outbox> {
     let at = At::parse(section, &POSTGRES);
-    let named = section.opt_parsed("table", |text| match table(text)? {
-        Table::All => Err("an outbox is one table".to_owned()),
-        named => Ok(named.quoted()),
+    let named = section.parsed_or("table", "public.cacheaside_outbox", |text| {
+        match table(text)? {
+            Table::All => Err("an outbox is one table".to_owned()),
+            named => Ok(named.quoted()),
+        }
     });
     let batch = section.integer_or("batch", 1..=1_000u32, 500);
     let shortest = Duration::from_millis(1);
     let poll = section.duration_or("poll", shortest..=Duration::from_secs(60), 100 * shortest);
     Some(Outbox {
         at: at?,
-        table: named.unwrap_or_else(|| r#""public"."cacheaside_outbox""#.to_owned()),
+        table: named?,
         batch,
         poll,
     })

@@ -7,7 +7,7 @@ mod postgres;
 mod wal2json;
 
 use crate::world::{World, until};
-use cache_core::config::overrides::{Given, Override};
+use cache_core::config::overrides::Override;
 use cache_core::event::Silent;
 use cache_core::source::{Cause, Wanted};
 use cache_core::{Cache, Role, connect, testkit};
@@ -94,11 +94,7 @@ fn statements(file: &str) -> impl Iterator<Item = &str> {
 
 /// What stands in place of the addresses in a capture's file.
 fn here(table: &'static str, database: String, nats: String) -> [Override; 2] {
-    [(table, database), ("events", nats)].map(|(table, url)| Override {
-        table,
-        key: "url",
-        value: Given::Text(url),
-    })
+    [(table, database), ("events", nats)].map(|(table, url)| Override::text(table, "url", url))
 }
 
 /// Waits until the stream is there, with as many events.
