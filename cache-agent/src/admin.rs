@@ -96,6 +96,7 @@ impl AdminService for Admin {
             invalidations: stats.agent.invalidations,
             gaps: stats.agent.gaps,
             caches: caches.map(cache_stats).collect(),
+            lag: Some(lag(stats.agent.lag)),
         }))
     }
 
@@ -212,6 +213,20 @@ fn cache_stats(cache: crate::stats::CacheStats) -> v1::get_stats_response::Cache
         loads: cache.loads,
         l1_entries: cache.l1_entries,
         l1_bytes: cache.l1_bytes,
+        stale: cache.stale,
+        coalesced: cache.coalesced,
+        loads_failed: cache.loads_failed,
+        breaker_open: cache.breaker_open,
+        codec_errors: cache.codec_errors,
+    }
+}
+
+fn lag(lag: crate::stats::Lag) -> v1::get_stats_response::Lag {
+    v1::get_stats_response::Lag {
+        count: lag.count,
+        p50: Some(millis(lag.p50_ms)),
+        p99: Some(millis(lag.p99_ms)),
+        longest: Some(millis(lag.max_ms)),
     }
 }
 

@@ -50,6 +50,7 @@
 use crate::accept::{Accept, CONNECTIONS_MAX, ServerTls};
 use crate::strategies::{self, Strategies, Strategy};
 use cache_core::access::Identity as Certificate;
+use cache_core::config::overrides::Override;
 use cache_core::config::reader::{self, Section};
 use cache_core::config::report::Report;
 use cache_core::config::{access, domain};
@@ -58,6 +59,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use cache_core::config::shown::Shown;
 
 const MILLI: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -218,6 +221,15 @@ impl Default for Drain {
 /// Everything that is wrong with it at once.
 pub fn read(file: &str, text: &str) -> Result<Config, Report> {
     reader::read(file, text, config)
+}
+
+/// The same, with values from outside in place of the file's, and every key as it is in
+/// effect.
+///
+/// # Errors
+/// As [`read`].
+pub fn show(file: &str, text: &str, given: &[Override]) -> Result<(Config, Shown), Report> {
+    reader::show(file, text, given, config)
 }
 
 fn config(file: &mut Section<'_>) -> Option<Config> {

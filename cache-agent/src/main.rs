@@ -1,6 +1,6 @@
 //! The program `cache-agent`.
 
-use cache_agent::cli::Cli;
+use cache_agent::cli::{Cli, given};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(cli.run());
+    let code = runtime.block_on(cli.run(given(std::env::vars_os())));
     // What a second signal cut short is not waited for.
     runtime.shutdown_background();
     code

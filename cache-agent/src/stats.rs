@@ -65,8 +65,18 @@ pub struct CacheStats {
     pub misses: u64,
     /// Reads answered with an error.
     pub errors: u64,
+    /// Reads answered with an expired value, since its source is slow or fails.
+    pub stale: u64,
     /// Loads from the source, for readers within this process.
     pub loads: u64,
+    /// Those that did not end with an answer of the source.
+    pub loads_failed: u64,
+    /// Reads that shared another's load.
+    pub coalesced: u64,
+    /// Whether the source is left alone after too many loads failed.
+    pub breaker_open: bool,
+    /// Values of L2 that could not be read; each was a miss.
+    pub codec_errors: u64,
     /// Entries in L1; lags a little behind.
     pub l1_entries: u64,
     /// Their bytes.
@@ -109,7 +119,12 @@ impl Member {
                 negative: counts.l1_negatives + counts.l2_negatives,
                 misses: counts.misses,
                 errors: counts.errors,
+                stale: counts.stale,
                 loads: counts.loads,
+                loads_failed: counts.loads_failed,
+                coalesced: counts.coalesced,
+                breaker_open: counts.breaker_open,
+                codec_errors: counts.codec_errors,
                 name: counts.cache,
                 l1_entries,
                 l1_bytes,
@@ -127,7 +142,7 @@ impl Member {
     /// Reads answered in all, from L1, and from L2.
     pub fn reads(&self) -> (u64, u64, u64) {
         let sum = |of: fn(&CacheStats) -> u64| self.caches.iter().map(of).sum();
-        let all = sum(|cache| cache.l1 + cache.l2 + cache.misses + cache.errors);
+        let all = sum(|cache| cache.l1 + cache.l2 + cache.stale + cache.misses + cache.errors);
         (all, sum(|cache| cache.l1), sum(|cache| cache.l2))
     }
 }

@@ -58,8 +58,14 @@ pub struct CacheCounts {
     pub errors: u64,
     /// Loads run.
     pub loads: u64,
+    /// Loads that did not end with an answer of the source, or were not begun.
+    pub loads_failed: u64,
     /// Reads that shared another's load.
     pub coalesced: u64,
+    /// Whether the source is left alone.
+    pub breaker_open: bool,
+    /// Values of L2 that could not be read.
+    pub codec_errors: u64,
 }
 
 /// What this process as a whole counts, for the built-in page.
@@ -142,7 +148,11 @@ impl Metrics {
                     misses: gets[4],
                     errors: gets[5],
                     loads: series.loads.iter().map(Counter::get).sum(),
+                    // Those after a value and an absence.
+                    loads_failed: series.loads[2..].iter().map(Counter::get).sum(),
                     coalesced: series.coalesced.get(),
+                    breaker_open: series.breaker_open.get() == 1,
+                    codec_errors: series.codec_errors.get(),
                 })
             });
         counts.collect()

@@ -7,6 +7,7 @@ use crate::cli::exit::{self, fail};
 use crate::config::{self, Config, Listen, Start};
 use crate::listen::{self, Doors, ListenError, UnixDoor};
 use cache_core::clock::SystemClock;
+use cache_core::config::overrides::Override;
 use cache_core::ops::exit::Exit;
 use cache_core::ops::shutdown::Signals;
 use std::net::SocketAddr;
@@ -14,8 +15,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Checks a configuration file.
-pub fn check(file: &Path) -> Exit {
-    match read(file) {
+pub fn check(file: &Path, given: &[Override]) -> Exit {
+    match read(file, given) {
         Ok(config) => {
             let count = config.caches.len();
             let noun = if count == 1 { "cache" } else { "caches" };
@@ -28,8 +29,8 @@ pub fn check(file: &Path) -> Exit {
 }
 
 /// Serves until it is asked to end.
-pub async fn run(file: &Path) -> Exit {
-    let config = match read(file) {
+pub async fn run(file: &Path, given: &[Override]) -> Exit {
+    let config = match read(file, given) {
         Ok(config) => config,
         Err(exit) => return exit,
     };
@@ -75,16 +76,17 @@ pub async fn run(file: &Path) -> Exit {
     exit::serve(app, doors, config.drain, signals, beside).await
 }
 
-fn read(file: &Path) -> Result<Config, Exit> {
+fn read(file: &Path, given: &[Override]) -> Result<Config, Exit> {
     let name = file.display().to_string();
     let text = std::fs::read_to_string(file).map_err(|error| {
         eprintln!("cache-agent: cannot read {name}: {error}");
         Exit::Usage
     })?;
-    config::read(&name, &text).map_err(|report| {
+    let shown = config::show(&name, &text, given).map_err(|report| {
         eprintln!("{report}");
         Exit::Usage
-    })
+    });
+    shown.map(|(config, _)| config)
 }
 
 async fn doors(listen: &Listen, admin: SocketAddr) -> Result<Doors, ListenError> {

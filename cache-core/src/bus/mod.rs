@@ -1,5 +1,6 @@
 //! The seam of the bus: how one process's announcements reach all others.
 
+pub mod examine;
 pub mod memory;
 pub mod nats;
 pub mod server;

@@ -17,6 +17,8 @@ pub enum Exit {
     Problems,
     /// Redis or NATS cannot be reached.
     Unreachable,
+    /// There is nothing of what was asked for.
+    Absent,
     /// At once, by a second signal.
     Killed(Asked),
 }
@@ -29,6 +31,7 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::Problems => 3,
             Exit::Unreachable => 4,
+            Exit::Absent => 5,
             Exit::Killed(Asked(code)) => code,
         })
     }

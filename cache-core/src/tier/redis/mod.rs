@@ -3,6 +3,7 @@
 
 mod deployment;
 mod directory;
+mod examine;
 mod node;
 mod place;
 mod router;
@@ -10,6 +11,7 @@ mod script;
 
 pub use self::deployment::{Deployment, RedisAccess};
 use self::deployment::{directory, unreachable};
+pub use self::examine::{Examined, ExaminedNode, NodeState, examine};
 use self::router::Router;
 use self::script::{
     AGREE, APPLY, Answer, BEAT, Call, FILL, LEASE, QUARANTINE, RELEASE, TOUCH, WRITE,
