@@ -12,12 +12,15 @@ pub mod hot;
 pub mod inspect;
 pub mod invalidate;
 pub mod key;
+pub mod paper;
 pub mod reach;
 pub mod say;
+pub mod scrape;
 pub mod serve;
 pub mod set;
 pub mod show;
 pub mod stat;
+pub mod top;
 pub mod watch;
 
 use crate::app::VERSION;
@@ -25,7 +28,7 @@ use crate::cli::say::{Ended, Format, Way};
 use cache_core::config::overrides::Override;
 use cache_core::ops::exit::Exit;
 use cache_core::ops::telemetry;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub use crate::cli::file::given;
 
@@ -94,6 +97,15 @@ enum Command {
     Doctor(doctor::Args),
     /// Print a line a second: hit rates, loads, lag
     Stat(stat::Args),
+    /// Show a dashboard in the terminal
+    Top(top::Args),
+    /// Print what a shell completes the arguments with
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
 }
 
 #[derive(Debug, Subcommand)]
@@ -155,6 +167,9 @@ async fn client(command: Command, way: &Way) -> Ended {
         Command::Inspect(args) => inspect::run(&args, format).await,
         Command::Hot(args) => hot::run(&args, format).await,
         Command::Doctor(args) => doctor::run(&args, way).await,
+        Command::Top(args) => top::run(&args, way).await,
+        Command::Completions { shell } => paper::completions(&mut Cli::command(), shell),
+        Command::Man => paper::man(&mut Cli::command()),
         Command::Stat(args) => stat::run(&args, format).await,
         // They say by themselves how they end.
         Command::Serve { .. } | Command::Check { .. } | Command::Dev(_) => Ok(Exit::Done),

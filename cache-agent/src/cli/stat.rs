@@ -149,7 +149,11 @@ pub fn invalidations(before: &GetStatsResponse, after: &GetStatsResponse) -> f64
 
 /// `12ms`, or a dash.
 pub fn millis(span: Option<Duration>) -> String {
-    span.map_or_else(|| "-".to_owned(), |span| format!("{}ms", span.as_millis()))
+    match span {
+        None => "-".to_owned(),
+        Some(span) if span < Duration::from_millis(1) => "<1ms".to_owned(),
+        Some(span) => format!("{}ms", span.as_millis()),
+    }
 }
 
 fn object(rates: &Rates, invalidations: f64, stats: &GetStatsResponse) -> Value {

@@ -127,7 +127,8 @@ impl fmt::Display for Shown {
                     (None, _) => writeln!(f, "# {name}: not set")?,
                     (Some(value), By::File) => writeln!(f, "{name} = {value}")?,
                     (Some(value), By::Outside) => writeln!(f, "{name} = {value}  # from outside")?,
-                    (Some(value), By::Default) => writeln!(f, "{name} = {value}  # default")?,
+                    // Some defaults are refused where they are said of what has no use for them.
+                    (Some(value), By::Default) => writeln!(f, "# {name} = {value}  (default)")?,
                 }
             }
         }

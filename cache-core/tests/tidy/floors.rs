@@ -230,6 +230,11 @@ const CACHE_AGENT: Floors = Floors {
         ("cli/set.rs", 4),
         ("cli/show.rs", 2),
         ("cli/stat.rs", 4),
+        ("cli/paper.rs", 1),
+        ("cli/scrape.rs", 2),
+        ("cli/top/state.rs", 5),
+        ("cli/top/view.rs", 6),
+        ("cli/top/mod.rs", 7),
         ("cli/doctor/finding.rs", 0),
         ("cli/doctor/local.rs", 2),
         ("cli/doctor/servers.rs", 1),
@@ -256,7 +261,7 @@ const CACHE_AGENT: Floors = Floors {
         ("lib.rs", TOP),
         ("main.rs", TOP),
     ],
-    heads: &["cli/mod.rs", "cli/doctor/mod.rs"],
+    heads: &["cli/mod.rs", "cli/doctor/mod.rs", "cli/top/mod.rs"],
 };
 
 const INVALIDATOR: Floors = Floors {

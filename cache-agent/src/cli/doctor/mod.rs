@@ -50,7 +50,12 @@ pub async fn run(args: &Args, way: &Way) -> Ended {
         worst: State::Ok,
     };
     let path = args.file.path.display();
-    let text = format!("{path}: {} caches", config.caches.len());
+    let noun = if config.caches.len() == 1 {
+        "cache"
+    } else {
+        "caches"
+    };
+    let text = format!("{path}: {} {noun}", config.caches.len());
     out.tell(vec![Finding::ok("configuration", text)])?;
     out.tell(local::settings(&config))?;
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();

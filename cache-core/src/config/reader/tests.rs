@@ -341,15 +341,15 @@ fn what_is_shown_is_what_is_in_effect_without_passwords() {
 [l2]
 urls = ['redis://*********@a:1']
 backup = \"redis://*********@b:1\"  # from outside
-timeout = \"200ms\"  # default
+# timeout = \"200ms\"  (default)
 # user: not set
 
 [admin]
-address = \"here\"  # default
+# address = \"here\"  (default)
 
 [[rule]]
-on = true  # default
-op = \"delete\"  # default
+# on = true  (default)
+# op = \"delete\"  (default)
 name = 'x'
 ";
     assert_eq!(text, expected);
