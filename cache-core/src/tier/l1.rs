@@ -12,6 +12,7 @@ use crate::model::key::{Key, KeyHash};
 use crate::model::position::Position;
 use crate::model::tag::Tag;
 use crate::shim::{AtomicU64, Cache, Ordering};
+use crate::tier::front::Front;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -19,6 +20,10 @@ use std::time::Duration;
 
 /// Bytes counted for every entry beside its key and its encoded value.
 const ENTRY_OVERHEAD: usize = 160;
+
+/// Of so many reads that the front answers, the store hears of one. Of all, it would cost
+/// what the front saves; of too few, it would let go of what is read most.
+const TELL_ONE_IN: u32 = 16;
 
 /// One entry in this process.
 #[derive(Debug)]
@@ -127,6 +132,8 @@ pub enum Unfit {
 /// The L1 of one cache.
 pub struct L1<V> {
     store: Cache<u64, Arc<Held<V>>, BuildHasherDefault<AlreadyHashed>>,
+    /// None where moka has to hear of every read.
+    front: Option<Arc<Front<Held<V>>>>,
     tag_changes: AtomicU64,
 }
 
@@ -154,11 +161,21 @@ impl<V: Send + Sync + 'static> L1<V> {
             .max_capacity(capacity)
             .weigher(|_, held: &Arc<Held<V>>| held.weight)
             .time_to_live(longest);
-        if let Some(idle) = idle {
-            store = store.time_to_idle(idle);
+        let front = match idle {
+            None => Some(Arc::new(Front::for_bytes(capacity))),
+            Some(idle) => {
+                store = store.time_to_idle(idle);
+                None
+            }
+        };
+        if let Some(front) = front.clone() {
+            // What the store lets go of, the front keeps no memory for.
+            store =
+                store.eviction_listener(move |hash, held, _| front.forget(KeyHash(*hash), &held));
         }
         Self {
             store: store.build_with_hasher(BuildHasherDefault::default()),
+            front,
             tag_changes: AtomicU64::new(0),
         }
     }
@@ -171,12 +188,12 @@ impl<V: Send + Sync + 'static> L1<V> {
 
     /// Looks a key up.
     pub fn look(&self, hash: KeyHash, key: &[u8], fence: &Fence, now: Tick) -> Look<V> {
-        self.find(hash, key, fence, |held| held.is_served(now))
+        self.find(hash, key, fence, now, |held| held.is_served(now))
     }
 
     /// The same for an entry that may have expired.
     pub fn look_stale(&self, hash: KeyHash, key: &[u8], fence: &Fence, now: Tick) -> Look<V> {
-        self.find(hash, key, fence, |held| held.stale_until > now)
+        self.find(hash, key, fence, now, |held| held.stale_until > now)
     }
 
     fn find(
@@ -184,24 +201,73 @@ impl<V: Send + Sync + 'static> L1<V> {
         hash: KeyHash,
         key: &[u8],
         fence: &Fence,
-        is_young: impl FnOnce(&Held<V>) -> bool,
+        now: Tick,
+        is_young: impl Fn(&Held<V>) -> bool,
     ) -> Look<V> {
-        let Some(held) = self.store.get(&hash.0) else {
+        let judge = |held: Arc<Held<V>>| {
+            if !is_young(&held) {
+                return Look::Miss(Unfit::Expired);
+            }
+            if !fence.holds(hash, held.ticket) {
+                return Look::Miss(Unfit::Fenced);
+            }
+            if held.tags_checked.load(Ordering::Acquire) == self.tag_changes() {
+                Look::Hit(held)
+            } else {
+                Look::CheckTags(held)
+            }
+        };
+        let is = |held: &Held<V>| &*held.key == key;
+        let front = self.front.as_deref();
+        if let Some(held) = front.and_then(|front| front.get(hash, is)) {
+            let look = judge(held);
+            match &look {
+                // An unfit one may have been followed by another, in the store alone.
+                Look::Miss(_) => {}
+                Look::Hit(held) | Look::CheckTags(held) => {
+                    self.tell_store(hash, held, now);
+                    return look;
+                }
+            }
+        }
+        let Some(held) = self.store.get(&hash.0).filter(|held| is(held)) else {
             return Look::Miss(Unfit::NotHeld);
         };
-        if &*held.key != key {
-            return Look::Miss(Unfit::NotHeld);
+        let look = judge(held);
+        if let (Some(front), Look::Hit(held)) = (front, &look) {
+            self.bring_forward(front, hash, held);
         }
-        if !is_young(&held) {
-            return Look::Miss(Unfit::Expired);
+        look
+    }
+
+    /// Tells the store of some reads that the front answered, so that it learns what is
+    /// popular; by the clock, whose lowest digits are as good as drawn by lot.
+    fn tell_store(&self, hash: KeyHash, held: &Arc<Held<V>>, now: Tick) {
+        if now.since_start().subsec_nanos() % TELL_ONE_IN != 0 {
+            return;
         }
-        if !fence.holds(hash, held.ticket) {
-            return Look::Miss(Unfit::Fenced);
+        let is_there = self.store.get(&hash.0);
+        if let Some(front) = &self.front
+            && !is_there.is_some_and(|is| Arc::ptr_eq(&is, held))
+        {
+            front.forget(hash, held);
         }
-        if held.tags_checked.load(Ordering::Acquire) == self.tag_changes() {
-            Look::Hit(held)
-        } else {
-            Look::CheckTags(held)
+    }
+
+    /// Offers what the store has to the front.
+    ///
+    /// 1. a reader gets the old entry from the store
+    /// 2. a new one is put: into the store; the front has none of the key to replace
+    /// 3. the reader brings the old one forward
+    ///
+    /// The old one would be served until it is not young any more: no wrong answer, the fence
+    /// still holds for it, and not the best one. So the reader looks again: either it sees
+    /// the new one in the store, or whoever puts that one sees the old one in the front.
+    fn bring_forward(&self, front: &Front<Held<V>>, hash: KeyHash, held: &Arc<Held<V>>) {
+        front.offer(hash, |other| other.key == held.key, held);
+        let is_there = self.store.get(&hash.0);
+        if !is_there.is_some_and(|is| Arc::ptr_eq(&is, held)) {
+            front.forget(hash, held);
         }
     }
 
@@ -213,7 +279,10 @@ impl<V: Send + Sync + 'static> L1<V> {
 
     /// Keeps an entry that L2 accepted or served.
     pub fn put(&self, hash: KeyHash, held: Arc<Held<V>>) {
-        self.store.insert(hash.0, held);
+        self.store.insert(hash.0, held.clone());
+        if let Some(front) = &self.front {
+            front.replace(hash, |other| other.key == held.key, &held);
+        }
     }
 
     /// Whether there is an entry, valid or not. For moka this is no read: it makes the

@@ -5,6 +5,7 @@
 //! suite in `testkit` holds them to it.
 
 pub mod decide;
+pub mod front;
 pub mod l1;
 pub mod memory;
 pub mod observed;

@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::sync::Arc;
 
 pub(crate) use crate::store::Cache;
 pub(crate) use loom::sync::atomic::Ordering;
@@ -135,4 +136,52 @@ impl<T: Clone> SetOnce<T> {
                 .expect("no life goes on after a panic");
         }
     }
+}
+
+/// A place for one entry; the search is in the hands of loom at each call, and arc-swap's own
+/// inside is not searched here.
+pub(crate) struct Slot<T>(loom::sync::Mutex<Option<Arc<T>>>);
+
+impl<T> Slot<T> {
+    pub(crate) fn empty() -> Self {
+        Self(loom::sync::Mutex::new(None))
+    }
+
+    fn step<R>(&self, step: impl FnOnce(&mut Option<Arc<T>>) -> R) -> R {
+        step(&mut self.0.lock().expect("no life goes on after a panic"))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.step(|place| place.is_none())
+    }
+
+    pub(crate) fn get_if(&self, is: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+        self.step(|place| place.clone()).filter(|entry| is(entry))
+    }
+
+    pub(crate) fn put(&self, entry: Arc<T>) {
+        self.step(|place| *place = Some(entry));
+    }
+
+    pub(crate) fn take_if(&self, entry: &Arc<T>) {
+        self.step(|place| {
+            if place.as_ref().is_some_and(|is| Arc::ptr_eq(is, entry)) {
+                *place = None;
+            }
+        });
+    }
+}
+
+/// A flag that may be lost, and is.
+#[derive(Default)]
+pub(crate) struct Hint;
+
+impl Hint {
+    pub(crate) fn is_set(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn set(&self) {}
+
+    pub(crate) fn clear(&self) {}
 }

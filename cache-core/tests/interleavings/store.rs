@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 thread_local! {
@@ -47,6 +48,14 @@ impl<K: Eq + Hash, V> Builder<K, V> {
     }
 
     pub(crate) fn time_to_live(self, _: Duration) -> Self {
+        self
+    }
+
+    /// Nobody is told: what is evicted may stay in the front for ever.
+    pub(crate) fn eviction_listener<F>(self, _: F) -> Self
+    where
+        F: Fn(Arc<K>, V, ()) + Send + Sync + 'static,
+    {
         self
     }
 

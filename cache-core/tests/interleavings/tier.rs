@@ -2,6 +2,8 @@
 
 pub(crate) use cache_core::tier::{Applied, Invalidate, Known, Record, Remote, Watermark};
 
+#[path = "../../src/tier/front.rs"]
+pub(crate) mod front;
 #[path = "../../src/tier/l1.rs"]
 pub(crate) mod l1;
 #[path = "../../src/tier/tags.rs"]

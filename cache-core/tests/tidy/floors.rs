@@ -96,6 +96,7 @@ const CACHE_CORE: Floors = Floors {
         ("policy.rs", 4),
         ("query/tables.rs", 4),
         ("tier/decide.rs", 4),
+        ("tier/front.rs", 3),
         ("tier/l1.rs", 4),
         ("tier/redis/router.rs", 5),
         ("tier/redis/examine.rs", 6),
