@@ -57,10 +57,10 @@ impl<T> Front<T> {
         None
     }
 
-    /// Offers the entry of a key; it is taken if it is likely to be read again.
-    pub fn offer(&self, hash: KeyHash, is: impl Fn(&T) -> bool, entry: &Arc<T>) {
+    /// Offers the entry of a key; whether it was taken, because it is likely to be read again.
+    pub fn offer(&self, hash: KeyHash, is: impl Fn(&T) -> bool, entry: &Arc<T>) -> bool {
         if self.replace(hash, &is, entry) {
-            return;
+            return true;
         }
         let sets = self
             .sets
@@ -72,8 +72,12 @@ impl<T> Front<T> {
             Some(at) => {
                 set.places[at].put(entry.clone());
                 set.read[at].clear();
+                true
             }
-            None => set.read.iter().for_each(Hint::clear),
+            None => {
+                set.read.iter().for_each(Hint::clear);
+                false
+            }
         }
     }
 

@@ -264,7 +264,9 @@ impl<V: Send + Sync + 'static> L1<V> {
     /// still holds for it, and not the best one. So the reader looks again: either it sees
     /// the new one in the store, or whoever puts that one sees the old one in the front.
     fn bring_forward(&self, front: &Front<Held<V>>, hash: KeyHash, held: &Arc<Held<V>>) {
-        front.offer(hash, |other| other.key == held.key, held);
+        if !front.offer(hash, |other| other.key == held.key, held) {
+            return;
+        }
         let is_there = self.store.get(&hash.0);
         if !is_there.is_some_and(|is| Arc::ptr_eq(&is, held)) {
             front.forget(hash, held);
