@@ -34,7 +34,7 @@ const commands = {
     keys.forEach((key) => say('got', key, found.get(key)));
   },
   row(key, value = null) {
-    rows.get(key).forEach((resolve) => resolve(value && Buffer.from(value)));
+    rows.get(key)?.forEach((resolve) => resolve(value && Buffer.from(value)));
     rows.delete(key);
   },
   async invalidate(...keys) {

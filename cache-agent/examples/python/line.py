@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from contextlib import suppress
 from datetime import timedelta
 
 import grpc
@@ -21,7 +22,7 @@ class Refused(Exception):
 class Line:
     def __init__(self, channel):
         self._stub = StreamServiceStub(channel)
-        self._ids, self._waiting, self._reading = itertools.count(1), {}, None
+        self._ids, self._waiting, self._running = itertools.count(1), {}, None
 
     async def call(self, **call):
         """The answer. A call whose stream ends is made again over another."""
@@ -38,10 +39,9 @@ class Line:
         return answer
 
     async def _send(self, call):
-        if self._reading is None or self._reading.done():
+        if self._running is None or self._running.done():
             self._unsent = asyncio.Queue()
-            stream = self._stub.Exchange(self._messages(self._unsent))
-            self._reading = asyncio.create_task(self._read(stream))
+            self._running = asyncio.create_task(self._run(self._stub.Exchange(), self._unsent))
         number = next(self._ids)
         answered = self._waiting[number] = asyncio.get_running_loop().create_future()
         self._unsent.put_nowait(Call(id=number, timeout=TIMEOUT, **call))
@@ -50,20 +50,11 @@ class Line:
         finally:
             del self._waiting[number]
 
-    @staticmethod
-    async def _messages(unsent):
-        while True:
-            calls = [await unsent.get()]
-            size = calls[0].ByteSize()
-            while not unsent.empty() and len(calls) < CALLS_MAX and size < BYTES_MAX:
-                calls.append(unsent.get_nowait())
-                size += calls[-1].ByteSize()
-            yield ExchangeRequest(calls=calls)
-
-    async def _read(self, stream):
+    async def _run(self, stream, unsent):
+        writing = asyncio.create_task(self._write(stream, unsent))
         why = "the agent ended the stream"
         try:
-            async for message in stream:
+            while message := await stream.read():
                 for answer in message.answers:
                     answered = self._waiting.get(answer.id)
                     if answered and not answered.done():
@@ -71,6 +62,17 @@ class Line:
         except grpc.aio.AioRpcError as error:
             why = error.details()
         finally:
+            writing.cancel()
             for answered in self._waiting.values():
                 if not answered.done():
                     answered.set_exception(ConnectionError(why))
+
+    async def _write(self, stream, unsent):
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # _run sees the end, too.
+            while True:
+                calls = [await unsent.get()]
+                size = calls[0].ByteSize()
+                while not unsent.empty() and len(calls) < CALLS_MAX and size < BYTES_MAX:
+                    calls.append(unsent.get_nowait())
+                    size += calls[-1].ByteSize()
+                await stream.write(ExchangeRequest(calls=calls))

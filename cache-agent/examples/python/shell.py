@@ -14,13 +14,18 @@ from client import OPTIONS, Cache
 from watch import Watch
 
 
+def say(*words):
+    words = (word.decode() if isinstance(word, bytes) else word for word in words)
+    print(*(word for word in words if word is not None), flush=True)
+
+
 class Shell:
     def __init__(self, address):
         self.channel = grpc.aio.insecure_channel(address, OPTIONS)
         self.cache, self.rows = Cache(self.channel), {}
 
     async def load(self, key):
-        print("load", key, flush=True)
+        say("load", key)
         return await self.rows.setdefault(key, asyncio.get_running_loop().create_future())
 
     async def load_many(self, keys):
@@ -32,31 +37,31 @@ class Shell:
         else:
             found = await self.cache.get_many("users", keys, self.load_many)
         for key in keys:
-            value = found.get(key)
-            print("got", key, *([] if value is None else [value.decode()]), flush=True)
+            say("got", key, found.get(key))
 
     async def row(self, key, value=None):
-        self.rows.pop(key).set_result(value and value.encode())
+        if waiting := self.rows.pop(key, None):
+            waiting.set_result(value and value.encode())
 
     async def invalidate(self, *keys):
         await self.cache.invalidate("users", keys)
-        print("invalid", *keys, flush=True)
+        say("invalid", *keys)
 
     async def watch(self):
         self.watching = Watch(self.channel, ["users"], self.drop)
         while not self.watching.hears:
             await asyncio.sleep(0.01)
-        print("hears", flush=True)
+        say("hears")
 
     def drop(self, cache, kind, name):
-        print("drop", cache, kind, name.decode() if kind == "key" else name or "", flush=True)
+        say("drop", cache, kind, name)
 
     async def run(self, line):
         word, *rest = line.split()
         try:
             await getattr(self, word)(*rest)
         except Exception as error:
-            print("failed", word, *rest, repr(error), flush=True)
+            say("failed", word, *rest, repr(error))
 
 
 async def main(address):
@@ -65,6 +70,7 @@ async def main(address):
         task = asyncio.create_task(shell.run(line))
         running.add(task)
         task.add_done_callback(running.discard)
+    await shell.channel.close()
 
 
 if __name__ == "__main__":
