@@ -5,9 +5,9 @@ use crate::world::Client;
 use cache_core::testkit::servers::nats::NatsServer;
 use cache_core::testkit::servers::redis::RedisServer;
 use cache_core::testkit::until::until;
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -72,8 +72,20 @@ impl Serving {
     pub(crate) fn begin(&mut self) {
         let file = self.file.to_str().expect("a plain path");
         let mut command = agent(&["serve", "--config", file]);
-        let child = command.stderr(Stdio::null()).spawn();
+        let log = File::options().create(true).append(true).open(self.log());
+        let child = command.stderr(log.expect("a file")).spawn();
         self.child = Some(child.expect("the program runs"));
+    }
+
+    /// What it writes on standard error.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folder.path().join("agent.log")
+    }
+
+    /// Of its process.
+    pub(crate) fn id(&self) -> u32 {
+        let child = self.child.as_ref();
+        child.and_then(Child::id).expect("it runs")
     }
 
     /// Kills it; it is gone when this returns.
@@ -88,7 +100,10 @@ impl Serving {
             answer.is_some_and(|(code, _)| code == 200)
         };
         let ready = until(PATIENCE, "the agent is ready", ready);
-        ready.await.expect("it starts");
+        if let Err(late) = ready.await {
+            let log = std::fs::read_to_string(self.log());
+            panic!("{late}; it said: {}", log.unwrap_or_default());
+        }
     }
 
     /// Its Unix socket, as gRPC writes it.
