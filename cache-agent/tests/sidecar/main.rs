@@ -5,6 +5,7 @@ mod accept;
 mod admin;
 mod application;
 mod asks;
+mod bench;
 mod callers;
 mod contract;
 mod control;
