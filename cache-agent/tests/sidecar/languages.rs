@@ -3,13 +3,13 @@
 
 use crate::serving::{PATIENCE, Serving};
 use cache_core::testkit::until::pace;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-/// Runs one case in each language, as two tests.
+/// Runs one case in each language, as a test of each.
 macro_rules! in_each_language {
     ($($name:ident),+ $(,)?) => {
         mod python {
@@ -22,6 +22,12 @@ macro_rules! in_each_language {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 super::$name(super::Language::Node).await;
+            })+
+        }
+        mod go {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(super::Language::Go).await;
             })+
         }
     };
@@ -40,22 +46,27 @@ in_each_language!(
 pub(crate) enum Language {
     Python,
     Node,
+    Go,
 }
 
-/// Runs a program in its language, with what `deploy/clients` has set up.
+/// Runs a program in its language, with what `deploy/clients` has set up. One in Go is a
+/// file that it has built.
 pub(crate) fn program(language: Language, path: &str) -> Command {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let made = crate_folder.join("../target/clients");
     assert!(made.exists(), "deploy/clients sets up the languages");
-    let interpreter = match language {
-        Language::Python => made.join("python/bin/python"),
-        Language::Node => PathBuf::from("node"),
+    let script = crate_folder.join(path);
+    let mut command = match language {
+        Language::Python => Command::new(made.join("python/bin/python")),
+        Language::Node => Command::new("node"),
+        Language::Go => Command::new(made.join(path)),
     };
-    let mut command = Command::new(interpreter);
+    if !matches!(language, Language::Go) {
+        command.arg(script);
+    }
     let modules = [made.join("node"), made.join("redis")].map(|one| one.join("node_modules"));
     let modules = std::env::join_paths(modules).expect("plain paths");
     command
-        .arg(crate_folder.join(path))
         .env("PYTHONPATH", made.join("python/stubs"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("NODE_PATH", modules)
@@ -75,6 +86,7 @@ impl Shell {
         let path = match language {
             Language::Python => "examples/python/shell.py",
             Language::Node => "examples/node/shell.js",
+            Language::Go => "go/shell",
         };
         let mut command = program(language, path);
         let piped = command.arg(address).stdin(Stdio::piped());
@@ -228,7 +240,7 @@ async fn a_watch_hears_an_invalidation(language: Language) {
     agent.ready().await;
     // The place where it left off is none of this agent's: all copies are to go.
     let whole = match language {
-        Language::Python => "drop users whole_cache",
+        Language::Python | Language::Go => "drop users whole_cache",
         Language::Node => "drop users wholeCache",
     };
     shell.comes_to(whole).await;
