@@ -10,14 +10,16 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// Cache answers from the agent, and loads what is missed; one is enough for a process.
-type Cache struct{ line Line }
+// Cache answers from the agent, and loads what is missed; one is enough for a process. It reads
+// over one stream and writes over another: a fill is not to queue up behind those who wait for it.
+type Cache struct{ reads, writes Line }
 
 // Load reads keys of the source. What it has not is not in the map.
 type Load func(ctx context.Context, keys []string) (map[string][]byte, error)
 
 func NewCache(channel grpc.ClientConnInterface) *Cache {
-	return &Cache{line: Line{stub: pb.NewStreamServiceClient(channel)}}
+	stub := pb.NewStreamServiceClient(channel)
+	return &Cache{reads: Line{stub: stub}, writes: Line{stub: stub}}
 }
 
 // Get is the value of a key, loaded once in the fleet; nil if the source has none.
@@ -35,7 +37,7 @@ func (c *Cache) GetMany(ctx context.Context, cache string, keys []string, load L
 
 // Invalidate is to be called after the source's commit.
 func (c *Cache) Invalidate(ctx context.Context, request *pb.InvalidateRequest) error {
-	_, err := c.line.Call(ctx, &pb.Call{Call: &pb.Call_Invalidate{Invalidate: request}})
+	_, err := c.writes.Call(ctx, &pb.Call{Call: &pb.Call_Invalidate{Invalidate: request}})
 	return err
 }
 
@@ -63,7 +65,7 @@ func (c *Cache) get(ctx context.Context, cache string, keys []string, load Load,
 	loaded, err := load(ctx, missed)
 	each(len(leases), func(i int) {
 		// The value is good whatever becomes of this: SUPERSEDED is returned, but not cached.
-		_, _ = c.line.Call(context.Background(), leases[i].end(loaded, err))
+		_, _ = c.writes.Call(context.Background(), leases[i].end(loaded, err))
 	})
 	for key, value := range loaded {
 		values[key] = value

@@ -14,7 +14,7 @@ const patience = 2 * time.Second
 // ask is nil after any error, which means: read the source.
 func (c *Cache) ask(ctx context.Context, request *pb.GetRequest, patience time.Duration) *pb.GetResponse {
 	for deadline := time.Now().Add(patience); ; {
-		answer, err := c.line.Call(ctx, &pb.Call{Call: &pb.Call_Get{Get: request}})
+		answer, err := c.reads.Call(ctx, &pb.Call{Call: &pb.Call_Get{Get: request}})
 		again := answer.GetGet().GetMiss().GetRetryAfter().AsDuration()
 		if err != nil || again == 0 || time.Now().Add(again).After(deadline) {
 			return answer.GetGet()

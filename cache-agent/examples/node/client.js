@@ -1,5 +1,4 @@
-// A cache: copy it with the files it needs, and keep one Cache per process.
-//
+// A cache: copy it with the files it needs, and keep one per process.
 //   const cache = new Cache('unix:/run/cache-agent/agent.sock');
 //   const user = await cache.get('users', '7', load); // load('7') reads the source: Buffer, null
 
@@ -10,10 +9,11 @@ const PATIENCE_MS = 2000; // for another caller to load, before one loads withou
 const bytes = (key) => Buffer.from(key);
 
 class Cache {
-  #line;
+  #reads;
+  #writes; // A fill shall not queue up behind those who wait for it.
 
   constructor(address) {
-    this.#line = new Line(address);
+    [this.#reads, this.#writes] = [new Line(address), new Line(address)];
   }
 
   /** The value of a key, loaded once in the fleet; null if the source has none. */
@@ -37,18 +37,18 @@ class Cache {
 
   /** To be called after the source's commit. Fails if the agent does not take it. */
   async invalidate(cache, { keys = [], tags = [] }) {
-    await this.#line.call({ invalidate: { cache, keys: keys.map(bytes), tags } });
+    await this.#writes.call({ invalidate: { cache, keys: keys.map(bytes), tags } });
   }
 
   close() {
-    this.#line.close();
+    [this.#reads, this.#writes].forEach((line) => line.close());
   }
 
   async #ask(get, patience) {
     const end = performance.now() + patience;
     try {
       for (;;) {
-        const answer = (await this.#line.call({ get })).get;
+        const answer = (await this.#reads.call({ get })).get;
         const { seconds = 0, nanos = 0 } = answer.miss?.retryAfter ?? {};
         const again = seconds * 1e3 + nanos / 1e6;
         if (again === 0 || performance.now() + again > end) return answer;
@@ -72,7 +72,7 @@ class Cache {
       const ends = leases.map(([key, { miss: { lease } }]) =>
         end({ cache, key: bytes(key), leaseToken: lease.token }, key));
       // The value is good whatever becomes of these: SUPERSEDED is returned, but not cached.
-      await Promise.allSettled(ends.map((call) => this.#line.call(call)));
+      await Promise.allSettled(ends.map((call) => this.#writes.call(call)));
     }
   }
 }

@@ -18,7 +18,8 @@ PATIENCE = 2.0  # seconds for another caller to load, before one loads without f
 
 class Cache:
     def __init__(self, channel):
-        self._line = Line(channel)
+        self._reads = Line(channel)
+        self._writes = Line(channel)  # A fill shall not queue up behind those who wait for it.
 
     async def get(self, cache, key, load):
         """The value of a key, loaded once in the fleet; None if the source has none."""
@@ -35,22 +36,21 @@ class Cache:
         asks = (self._ask(0, cache=cache, key=key.encode(), wait={}) for key in keys)
         answers = dict(zip(keys, await asyncio.gather(*asks)))
         found = {key: one.hit.entry.value for key, one in answers.items() if one.HasField("hit")}
-        if misses := {key: one for key, one in answers.items() if missed(one)}:
-            async with self._loading(cache, misses) as loaded:
-                loaded.update(await load(list(misses)))
-            found.update((key, value) for key, value in loaded.items() if value is not None)
-        return found
+        misses = {key: one for key, one in answers.items() if missed(one)}
+        async with self._loading(cache, misses) as loaded:
+            loaded |= await load(list(misses)) if misses else {}
+        return found | {key: value for key, value in loaded.items() if value is not None}
 
     async def invalidate(self, cache, keys=(), tags=()):
         """To be called after the source's commit. Raises if the agent does not take it."""
         told = InvalidateRequest(cache=cache, keys=map(str.encode, keys), tags=tags)
-        await self._line.call(invalidate=told)
+        await self._writes.call(invalidate=told)
 
     async def _ask(self, patience, **asked):
         end = time.monotonic() + patience
         try:
             while True:
-                answer = (await self._line.call(get=GetRequest(**asked))).get
+                answer = (await self._reads.call(get=GetRequest(**asked))).get
                 again = answer.miss.retry_after.ToMilliseconds() / 1000
                 if not 0 < again < end - time.monotonic():
                     return answer
@@ -63,17 +63,17 @@ class Cache:
         """Fills the leases among the misses with what is loaded, or gives them back."""
         leases = {key: {"cache": cache, "key": key.encode(), "lease_token": one.miss.lease.token}
                   for key, one in misses.items() if one.miss.HasField("lease")}
-        ends = [{"release_lease": ReleaseLeaseRequest(**lease)} for lease in leases.values()]
+        ends = [{"release_lease": ReleaseLeaseRequest(**one)} for one in leases.values()]
         try:
             yield (loaded := {})
             ends = [{"fill": fill(lease, loaded.get(key))} for key, lease in leases.items()]
         finally:
             # The value is good whatever becomes of this: SUPERSEDED is returned, but not cached.
-            await asyncio.gather(*(self._line.call(**one) for one in ends), return_exceptions=True)
+            await asyncio.gather(*(self._writes.call(**one) for one in ends), return_exceptions=True)
 
 
 def missed(answer):
-    return answer.WhichOneof("result") not in ("hit", "negative")
+    return not (answer.HasField("hit") or answer.HasField("negative"))
 
 
 def fill(lease, value):

@@ -35,6 +35,7 @@ macro_rules! in_each_language {
 
 in_each_language!(
     callers_of_a_cold_key_load_it_once,
+    more_callers_than_a_stream_takes_load_once_too,
     a_batch_loads_what_it_misses,
     a_fill_after_an_invalidation_is_superseded,
     no_caller_sees_that_the_agent_is_killed_and_started_again,
@@ -129,6 +130,20 @@ impl Shell {
         self.says(&format!("got {key} {value}")).await;
     }
 
+    /// Asks for a key so often at once, and answers the one load.
+    async fn load_once(&mut self, callers: usize) {
+        for _ in 0..callers {
+            self.ask("get k").await;
+        }
+        self.says("load k").await;
+        // As long as a query takes, so that the others come while it runs.
+        pace(Duration::from_millis(200)).await;
+        self.ask("row k one").await;
+        for _ in 0..callers {
+            self.says("got k one").await;
+        }
+    }
+
     /// Asks for a key that the cache has.
     async fn hits(&mut self, key: &str, value: &str) {
         self.ask(&format!("get {key}")).await;
@@ -139,22 +154,20 @@ impl Shell {
 async fn callers_of_a_cold_key_load_it_once(language: Language) {
     let agent = Serving::start().await;
     let mut shell = Shell::start(language, &agent.address());
-    for _ in 0..20 {
-        shell.ask("get k").await;
-    }
-    shell.says("load k").await;
-    // As long as a query takes, so that the others come while it runs.
-    pace(Duration::from_millis(200)).await;
-    shell.ask("row k one").await;
-    for _ in 0..20 {
-        shell.says("got k one").await;
-    }
+    shell.load_once(20).await;
     shell.ask("get none").await;
     shell.says("load none").await;
     shell.ask("row none").await;
     shell.says("got none").await;
     shell.ask("get none").await;
     shell.says("got none").await;
+}
+
+async fn more_callers_than_a_stream_takes_load_once_too(language: Language) {
+    let agent = Serving::start().await;
+    let mut shell = Shell::start(language, &agent.address());
+    // By default 256 calls of a stream run at once, and each of these waits for the fill.
+    shell.load_once(400).await;
 }
 
 async fn a_batch_loads_what_it_misses(language: Language) {
