@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-/// Runs one case in each language, as a test of each.
+/// Runs each case in each language, as a test of its own.
 macro_rules! in_each_language {
     ($($name:ident),+ $(,)?) => {
         mod python {
