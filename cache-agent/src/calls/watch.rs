@@ -115,7 +115,9 @@ impl Watch {
     /// Nothing when the agent is about to end.
     async fn next(&mut self) -> Option<event::Event> {
         let event = match self.greeting.take() {
-            Some(greeting) => greeting,
+            // Whether the agent hears is told at once, by the heartbeat that is due.
+            Some(gap @ event::Event::Gap(_)) => return Some(gap),
+            Some(heartbeat) => heartbeat,
             None => self.listen().await?,
         };
         self.due = Instant::now() + self.agent.limits.watch_heartbeat;

@@ -21,7 +21,7 @@ pub(crate) async fn http(address: SocketAddr, path: &str) -> (u16, String) {
     try_http(address, path).await.expect("an answer")
 }
 
-async fn try_http(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+pub(crate) async fn try_http(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
@@ -32,7 +32,7 @@ async fn try_http(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     Some((code, body.to_owned()))
 }
 
-fn agent(args: &[&str]) -> Command {
+pub(crate) fn agent(args: &[&str]) -> Command {
     let mut command = Command::new(AGENT);
     command
         .args(args)

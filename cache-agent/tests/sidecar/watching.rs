@@ -155,6 +155,11 @@ async fn a_cursor_that_is_none_of_this_agents_begins_with_a_gap() {
         panic!("{first:?}")
     };
     assert_eq!(gap.caches, ["users"]);
+    let (second, _) = ear.next().await.expect("no error");
+    assert!(
+        matches!(second, event::Event::Heartbeat(sign) if sign.hears),
+        "copies may be kept again"
+    );
     world
         .tcp
         .invalidate(of("users", "a"))
