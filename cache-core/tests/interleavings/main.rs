@@ -4,9 +4,10 @@
 //!
 //! | searched as shipped | stands in for |
 //! | --- | --- |
-//! | `guard/*`, `flight/single`, `tier/l1`, `tier/tags`, `coherence/apply` | |
+//! | `guard/*`, `flight/single`, `tier/front`, `tier/l1`, `tier/tags`, `coherence/apply` | |
 //! | `store` | moka: a map under a lock, or one that forgets to drop |
 //! | `shim::SetOnce` | tokio's, as one step |
+//! | `shim::Slot` | arc-swap's, each call one step |
 //! | `remote` | L2 in memory, each step atomic, as a script is |
 //! | `process` | `Tiers` in `fill/*`: the same steps in the same order, without what makes no difference here |
 //!
@@ -32,6 +33,7 @@ mod explore;
 #[path = "../../src/flight/mod.rs"]
 mod flight;
 mod flights;
+mod forward;
 #[allow(dead_code, unreachable_pub, reason = "shipped whole, searched in part")]
 #[path = "../../src/guard/mod.rs"]
 mod guard;

@@ -224,6 +224,20 @@ impl Process {
         assert!(matches!(applied[..], [Ok(_)]), "{applied:?}");
     }
 
+    /// A value of the row that L2 has accepted is kept, beside what L1 has of it.
+    pub(crate) fn put_row(&self, row: u64, as_of: Position) {
+        let entry = Entry {
+            value: Some(row),
+            as_of,
+            stamps: Vec::new(),
+            stored_ms: 0,
+            ttl: LONG,
+            validator: None,
+            fleeting: false,
+        };
+        self.keep(&self.attempt(), entry);
+    }
+
     /// A read: from L1, from L2, or from the source through both.
     pub(crate) fn get(&self) -> Option<u64> {
         self.look().or_else(|| self.fetch(self.attempt()))
