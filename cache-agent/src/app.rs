@@ -12,6 +12,7 @@ use crate::health::Readiness;
 use crate::listen::Doors;
 use crate::observe::Watcher;
 use crate::page;
+use crate::reloads::Reloads;
 use crate::resp::counts::Counts;
 use crate::resp::door;
 use crate::sizes::Sizes;
@@ -20,6 +21,7 @@ use cache_core::clock::{Clock, Tick};
 use cache_core::metrics::Metrics;
 use cache_core::ops::admin::{self, Admin as Common};
 use cache_core::{Domain, DomainSettings, Error, Kind, Policy, Role, connect};
+use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::fmt;
@@ -49,6 +51,9 @@ pub struct App {
     resp: Counts,
     callers: Callers,
     accept: Accept,
+    /// How reloads of the configuration ended.
+    pub reloads: Reloads,
+    drain: Arc<Mutex<Option<Drain>>>,
     registry: Arc<Registry>,
     began: Tick,
     demo: Arc<OnceLock<Box<dyn Fn() -> Demo + Send + Sync>>>,
@@ -78,6 +83,7 @@ impl App {
         let resp = Counts::new(&mut registry);
         agent.exchanged.register(&mut registry);
         let gate = Gate::new(agent.turns.clone(), &mut registry);
+        let reloads = Reloads::new(&mut registry);
         registry.register_collector(Box::new(Sizes(agent.clone())));
         Self {
             agent,
@@ -87,6 +93,8 @@ impl App {
             resp,
             callers: Callers::default(),
             accept: Accept::default(),
+            reloads,
+            drain: Arc::default(),
             registry: Arc::new(registry),
             began,
             demo: Arc::default(),
@@ -103,6 +111,16 @@ impl App {
     #[must_use]
     pub fn accepting(self, accept: Accept) -> Self {
         Self { accept, ..self }
+    }
+
+    /// Ends like this, whatever was said before.
+    pub fn set_drain(&self, drain: Drain) {
+        *self.drain.lock() = Some(drain);
+    }
+
+    /// How it ends: as it was told last, and else as `usual`.
+    pub fn drain_or(&self, usual: Drain) -> Drain {
+        self.drain.lock().unwrap_or(usual)
     }
 
     /// Opens the caches in a joined domain; the agent is ready from here on.
@@ -206,7 +224,7 @@ impl App {
             Some(ended) = servers.join_next() => Err(early(ended)),
         };
         match ended.is_ok() {
-            true => self.drain(drain, &close, &mut servers).await,
+            true => self.drain(self.drain_or(drain), &close, &mut servers).await,
             // What else listens has no reason to go on alone.
             false => close.cancel(),
         }

@@ -2,6 +2,7 @@
 //!
 //! ```toml
 //! start = "refuse"            # or "degraded": serve misses until Redis and NATS answer
+//! log = "info"                # unless --log or RUST_LOG says it
 //!
 //! [listen]
 //! unix = "/run/cache-agent/agent.sock"
@@ -52,7 +53,9 @@ use crate::strategies::{self, Strategies, Strategy};
 use cache_core::access::Identity as Certificate;
 use cache_core::config::reader::{self, Section};
 use cache_core::config::report::Report;
+use cache_core::config::shown::Shown;
 use cache_core::config::{access, domain};
+use cache_core::ops::telemetry::{self, Filter};
 use cache_core::{DomainSettings, Name, Policy};
 use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
@@ -81,6 +84,8 @@ pub struct Config {
     pub drain: Drain,
     /// What happens when Redis or NATS cannot be reached at the start.
     pub start: Start,
+    /// What is logged, where nobody says it on the command line: `info` by default.
+    pub log: Filter,
 }
 
 /// Where the API listens, and within what limits.
@@ -217,12 +222,21 @@ impl Default for Drain {
 /// # Errors
 /// Everything that is wrong with it at once.
 pub fn read(file: &str, text: &str) -> Result<Config, Report> {
-    reader::read(file, text, config)
+    show(file, text).map(|(config, _)| config)
+}
+
+/// The same, and every key as it is in effect.
+///
+/// # Errors
+/// As [`read`].
+pub fn show(file: &str, text: &str) -> Result<(Config, Shown), Report> {
+    reader::show(file, text, &[], config)
 }
 
 fn config(file: &mut Section<'_>) -> Option<Config> {
     let words = [("refuse", Start::Refuse), ("degraded", Start::Degraded)];
     let start = file.word_or("start", &words, Start::Refuse);
+    let log = file.parsed_or("log", telemetry::USUAL, Filter::parse);
     let domain = domain::settings(file);
     let identities = identities(file);
     let asked = identities.iter().any(|identity| identity.token.is_some());
@@ -253,6 +267,7 @@ fn config(file: &mut Section<'_>) -> Option<Config> {
         admin: admin?,
         drain: drain?,
         start,
+        log: log?,
     })
 }
 

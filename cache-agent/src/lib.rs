@@ -23,6 +23,7 @@
 //! | [`page`], [`stats`], [`observe`], [`sizes`] | the built-in page, the numbers, the series |
 //! | [`dev`], [`demo`] | all of it in one process, with a database that changes |
 //! | [`config`], [`cli`] | the configuration file and the command line |
+//! | [`reload`], [`reloads`], [`changed`] | the file, read again under way |
 
 pub mod accept;
 pub mod admin;
@@ -31,6 +32,7 @@ pub mod authority;
 pub mod caches;
 pub mod callers;
 pub mod calls;
+pub mod changed;
 pub mod cli;
 pub mod config;
 pub mod convert;
@@ -44,6 +46,7 @@ pub mod gate;
 pub mod grpc;
 pub mod health;
 pub mod hot;
+pub mod known;
 pub mod leases;
 pub mod listen;
 pub mod metadata;
@@ -52,6 +55,8 @@ pub mod observe;
 pub mod page;
 pub mod proto;
 pub mod reason;
+pub mod reload;
+pub mod reloads;
 pub mod resp;
 pub mod service;
 pub mod sessions;

@@ -7,6 +7,7 @@ pub mod exit;
 pub mod serve;
 
 use crate::app::VERSION;
+use cache_core::ops::manager::Variables;
 use cache_core::ops::telemetry;
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
@@ -53,14 +54,14 @@ Exit codes: 0 ended as asked, 1 failed, 2 wrong arguments or configuration,
 once by a second SIGINT or SIGTERM.";
 
 impl Cli {
-    /// Does what the arguments say.
-    pub async fn run(self) -> ExitCode {
+    /// Does what the arguments say; a service tells it to the `manager` that started it.
+    pub async fn run(self, manager: &Variables) -> ExitCode {
         let terminal = std::io::stderr().is_terminal();
         let code = match self.command {
             Command::Check { config } => serve::check(&config),
             Command::Serve { config } => {
-                telemetry::start(self.log.as_deref(), terminal);
-                serve::run(&config).await
+                let log = telemetry::start(self.log.as_deref(), terminal);
+                serve::run(&config, manager, log).await
             }
             Command::Dev(args) => {
                 // The page tells what happens; the log only what goes wrong.

@@ -21,7 +21,7 @@ pub(crate) async fn http(address: SocketAddr, path: &str) -> (u16, String) {
     try_http(address, path).await.expect("an answer")
 }
 
-async fn try_http(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+pub(crate) async fn try_http(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
@@ -32,11 +32,13 @@ async fn try_http(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     Some((code, body.to_owned()))
 }
 
-fn agent(args: &[&str]) -> Command {
+/// The program with these arguments, to be started.
+pub(crate) fn agent(args: &[&str]) -> Command {
     let mut command = Command::new(AGENT);
     command
         .args(args)
         .env_remove("RUST_LOG")
+        .env_remove("NOTIFY_SOCKET")
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
@@ -51,7 +53,8 @@ async fn ended(args: &[&str]) -> (Option<i32>, String) {
     )
 }
 
-async fn signal(child: &Child, name: &str) {
+/// Sends a signal to a process that runs.
+pub(crate) async fn signal(child: &Child, name: &str) {
     let id = child.id().expect("it runs").to_string();
     let sent = Command::new("sh")
         .args(["-c", r#"kill -"$1" "$2""#, "sh", name, &id])
@@ -165,7 +168,12 @@ async fn a_wrong_file_is_told_with_exit_code_2_and_checked_with_3() {
 }
 
 /// A file for an agent in `folder`, and where its admin listener will be.
-fn settings(folder: &Path, redis: &str, nats: &str, start: &str) -> (String, SocketAddr) {
+pub(crate) fn settings(
+    folder: &Path,
+    redis: &str,
+    nats: &str,
+    start: &str,
+) -> (String, SocketAddr) {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let admin = free.local_addr().expect("its address");
     let socket = folder.join("agent.sock");

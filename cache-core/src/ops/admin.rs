@@ -11,13 +11,16 @@ use std::fmt;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
+/// Why a service is not ready; nothing if it is.
+pub type NotReady = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// What the admin listener shows.
 #[derive(Clone)]
 pub struct Admin {
     /// The series.
     pub registry: Arc<Registry>,
     /// Why the service is not ready; nothing if it is.
-    pub not_ready: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    pub not_ready: NotReady,
 }
 
 impl fmt::Debug for Admin {
