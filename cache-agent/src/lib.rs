@@ -20,7 +20,7 @@
 //! | [`service`], [`gate`], [`turns`], [`exchanged`], [`authority`], [`grpc`] | the gRPC server |
 //! | [`admin`] | the service for operators |
 //! | [`app`] | the life of an agent: listen, join, serve, drain |
-//! | [`page`], [`stats`], [`observe`], [`sizes`] | the built-in page, the numbers, the series |
+//! | [`page`], [`stats`], [`observe`], [`sizes`], [`parts`] | the built-in page, the numbers, the series, and what works |
 //! | [`dev`], [`demo`] | all of it in one process, with a database that changes |
 //! | [`config`], [`cli`] | the configuration file and the command line |
 //! | [`reload`], [`reloads`], [`changed`] | the file, read again under way |
@@ -53,6 +53,7 @@ pub mod metadata;
 pub mod names;
 pub mod observe;
 pub mod page;
+pub mod parts;
 pub mod proto;
 pub mod reason;
 pub mod reload;

@@ -216,6 +216,7 @@ impl App {
         let link = self.source.link.clone();
         Admin {
             registry: self.registry.clone(),
+            look: admin::no_parts(),
             not_ready: Arc::new(move || {
                 let away = (!link.is_up()).then_some("NATS is away");
                 not_ready.read().or(away).map(str::to_owned)

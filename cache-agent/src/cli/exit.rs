@@ -1,6 +1,6 @@
 //! How serving ends, and what is said of it.
 
-use crate::app::App;
+use crate::app::{App, LEAVE};
 use crate::config::Drain;
 use crate::listen::{Doors, ListenError};
 use cache_core::ops::exit::Exit;
@@ -8,13 +8,8 @@ use cache_core::ops::manager::Manager;
 use cache_core::ops::shutdown::Signals;
 use std::fmt::Display;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-
-/// How long leaving the domain takes at most, after the drain: 10 s for writes that wait,
-/// 2 s for an L2 that is away, and room.
-const LEAVE: Duration = Duration::from_secs(15);
 
 impl From<&ListenError> for Exit {
     fn from(_: &ListenError) -> Self {

@@ -260,27 +260,23 @@ async fn a_degraded_start_answers_misses_until_its_servers_are_there() {
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
-    let folder = TempDir::new().expect("a folder");
-    let (file, admin) = settings(
-        folder.path(),
-        "redis://127.0.0.1:1",
-        "nats://127.0.0.1:1",
-        "degraded",
-    );
-    let text = std::fs::read_to_string(&file)
-        .expect("the file")
-        .replace("'0ms'", "'600s'");
-    std::fs::write(&file, text).expect("the file");
-    let mut child = agent(&["serve", "--config", &file])
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program runs");
-    let within = Duration::from_secs(20);
-    let up = || async { try_http(admin, "/live").await.is_some() };
-    until(within, "the agent is up", up).await.unwrap();
-    signal(&child, "TERM").await;
-    let drains = || async { http(admin, "/ready").await.1 == "draining\n" };
-    until(within, "it drains", drains).await.unwrap();
-    signal(&child, "TERM").await;
-    assert_eq!(child.wait().await.expect("it ended").code(), Some(143));
+    for (name, code) in [("TERM", 143), ("INT", 130)] {
+        let folder = TempDir::new().expect("a folder");
+        let (redis, nats) = ("redis://127.0.0.1:1", "nats://127.0.0.1:1");
+        let (file, admin) = settings(folder.path(), redis, nats, "degraded");
+        let text = std::fs::read_to_string(&file).expect("the file");
+        std::fs::write(&file, text.replace("'0ms'", "'600s'")).expect("the file");
+        let mut child = agent(&["serve", "--config", &file])
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program runs");
+        let within = Duration::from_secs(20);
+        let up = || async { try_http(admin, "/live").await.is_some() };
+        until(within, "the agent is up", up).await.unwrap();
+        signal(&child, name).await;
+        let drains = || async { http(admin, "/ready").await.1 == "draining\n" };
+        until(within, "it drains", drains).await.unwrap();
+        signal(&child, name).await;
+        assert_eq!(child.wait().await.expect("it ended").code(), Some(code));
+    }
 }

@@ -212,6 +212,7 @@ const CACHE_AGENT: Floors = Floors {
         ("calls/remove.rs", 8),
         ("demo/traffic.rs", 7),
         ("page/mod.rs", 7),
+        ("parts.rs", 7),
         ("service.rs", 7),
         ("sizes.rs", 7),
         ("calls/batch.rs", 8),
