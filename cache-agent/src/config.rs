@@ -11,7 +11,7 @@
 //! tls_cert = "/etc/tls/agent.pem"    # of the port; read at each connection
 //! tls_key = "/etc/tls/agent.key"
 //! tls_client_ca = "/etc/tls/ca.pem"  # clients show a certificate that it signed
-//! connections_max = 1024      # to the port; more are closed
+//! connections_max = 1024      # to the port, and to the socket; more are closed
 //! resp = "127.0.0.1:6380"     # for clients of Redis; off by default, loopback only
 //! requests_max = 1024         # calls at once; more are turned away
 //! deadline = "1s"             # of calls that name none

@@ -14,7 +14,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-const AGENT: &str = env!("CARGO_BIN_EXE_cache-agent");
+/// The program.
+pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_cache-agent");
 
 /// A GET: the status code and the body.
 pub(crate) async fn http(address: SocketAddr, path: &str) -> (u16, String) {
