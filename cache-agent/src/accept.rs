@@ -1,5 +1,5 @@
-//! Connections to the port: so many at once, encrypted if the settings say so, and only
-//! those of clients that begin to speak.
+//! Connections to the port and to the Unix socket: so many at once to each, those to the
+//! port encrypted if the settings say so, and only those of clients that begin to speak.
 
 use bytes::{Buf, Bytes};
 use cache_core::access::{Identity, Tls};
@@ -15,11 +15,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::{Connected, TcpConnectInfo, UdsConnectInfo};
 
 /// How many connections there are at once by default: each costs some 100 KiB at worst,
 /// and services share one for all their calls.
@@ -37,7 +37,7 @@ const PREFACE: usize = 24;
 pub struct Accept {
     /// How connections are encrypted, if they are.
     pub tls: Option<ServerTls>,
-    /// How many there are at once.
+    /// How many there are at once, of each door.
     pub connections_max: usize,
     /// How long a client may take to begin to speak.
     pub patience: Duration,
@@ -53,16 +53,46 @@ pub struct ServerTls {
 }
 
 /// A connection of a client that has begun to speak.
-pub struct Accepted {
+pub struct Accepted<I> {
     stream: Box<dyn Stream>,
     /// What was read before anybody asked for it.
     said: Bytes,
-    from: TcpConnectInfo,
+    from: I,
     _place: OwnedSemaphorePermit,
 }
 
+/// Connections of clients that have begun to speak; `I` tells whence each comes.
+pub type Taken<I> = ReceiverStream<io::Result<Accepted<I>>>;
+
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// What is listened on.
+trait Door: Send + Sync + 'static {
+    type Stream: Stream + Connected<ConnectInfo: Send> + 'static;
+
+    /// The next connection.
+    fn next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Door for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.accept().await?;
+        // Answers are small and awaited one by one: never held back for more.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+impl Door for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> io::Result<UnixStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
 
 impl Default for Accept {
     fn default() -> Self {
@@ -76,18 +106,28 @@ impl Default for Accept {
 
 impl Accept {
     /// The connections to a port, until nobody takes them any more.
-    pub fn from(self, listener: TcpListener) -> ReceiverStream<io::Result<Accepted>> {
+    pub fn from(self, listener: TcpListener) -> Taken<TcpConnectInfo> {
+        self.take(listener)
+    }
+
+    /// The same to a Unix socket, which nothing encrypts: its file says who may connect.
+    pub fn from_unix(self, listener: UnixListener) -> Taken<UdsConnectInfo> {
+        let tls = None;
+        Self { tls, ..self }.take(listener)
+    }
+
+    fn take<D: Door>(self, door: D) -> Taken<<D::Stream as Connected>::ConnectInfo> {
         let (sender, accepted) = mpsc::channel(1);
         tokio::spawn(async move {
             let places = Arc::new(Semaphore::new(self.connections_max));
             let mut is_full = false;
             loop {
                 let stream = tokio::select! {
-                    accepted = listener.accept() => accepted,
+                    accepted = door.next() => accepted,
                     () = sender.closed() => return,
                 };
                 let stream = match stream {
-                    Ok((stream, _)) => stream,
+                    Ok(stream) => stream,
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         tokio::time::sleep(PAUSE).await;
@@ -118,9 +158,14 @@ impl Accept {
         ReceiverStream::new(accepted)
     }
 
-    async fn begin(&self, stream: TcpStream, place: OwnedSemaphorePermit) -> io::Result<Accepted> {
-        // Answers are small and awaited one by one: never held back for more.
-        stream.set_nodelay(true)?;
+    async fn begin<S>(
+        &self,
+        stream: S,
+        place: OwnedSemaphorePermit,
+    ) -> io::Result<Accepted<S::ConnectInfo>>
+    where
+        S: Stream + Connected + 'static,
+    {
         let from = stream.connect_info();
         let mut stream: Box<dyn Stream> = match &self.tls {
             None => Box::new(stream),
@@ -188,7 +233,7 @@ fn config(own: &Identity, client_ca: Option<&Path>) -> Result<ServerConfig, Stri
     Ok(config)
 }
 
-impl AsyncRead for Accepted {
+impl<I: Unpin> AsyncRead for Accepted<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -204,7 +249,7 @@ impl AsyncRead for Accepted {
     }
 }
 
-impl AsyncWrite for Accepted {
+impl<I: Unpin> AsyncWrite for Accepted<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -222,15 +267,15 @@ impl AsyncWrite for Accepted {
     }
 }
 
-impl Connected for Accepted {
-    type ConnectInfo = TcpConnectInfo;
+impl<I: Clone + Send + Sync + 'static> Connected for Accepted<I> {
+    type ConnectInfo = I;
 
-    fn connect_info(&self) -> TcpConnectInfo {
+    fn connect_info(&self) -> I {
         self.from.clone()
     }
 }
 
-impl fmt::Debug for Accepted {
+impl<I: fmt::Debug> fmt::Debug for Accepted<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Accepted({:?})", self.from)
     }

@@ -12,6 +12,8 @@ use crate::health::Readiness;
 use crate::listen::Doors;
 use crate::observe::Watcher;
 use crate::page;
+use crate::parts;
+use crate::reloads::Reloads;
 use crate::resp::counts::Counts;
 use crate::resp::door;
 use crate::sizes::Sizes;
@@ -20,6 +22,7 @@ use cache_core::clock::{Clock, Tick};
 use cache_core::metrics::Metrics;
 use cache_core::ops::admin::{self, Admin as Common};
 use cache_core::{Domain, DomainSettings, Error, Kind, Policy, Role, connect};
+use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::fmt;
@@ -27,11 +30,19 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 /// The first and the longest pause between two tries to reach Redis and NATS.
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether invalidations can be told.
+const MIND: Duration = Duration::from_millis(200);
+
+/// How long leaving the domain takes at most, after the drain: 10 s for writes that wait,
+/// 2 s for an L2 that is away, and room.
+pub const LEAVE: Duration = Duration::from_secs(15);
 
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -49,6 +60,9 @@ pub struct App {
     resp: Counts,
     callers: Callers,
     accept: Accept,
+    /// How reloads of the configuration ended.
+    pub reloads: Reloads,
+    drain: Arc<Mutex<Option<Drain>>>,
     registry: Arc<Registry>,
     began: Tick,
     demo: Arc<OnceLock<Box<dyn Fn() -> Demo + Send + Sync>>>,
@@ -78,6 +92,7 @@ impl App {
         let resp = Counts::new(&mut registry);
         agent.exchanged.register(&mut registry);
         let gate = Gate::new(agent.turns.clone(), &mut registry);
+        let reloads = Reloads::new(&mut registry);
         registry.register_collector(Box::new(Sizes(agent.clone())));
         Self {
             agent,
@@ -87,6 +102,8 @@ impl App {
             resp,
             callers: Callers::default(),
             accept: Accept::default(),
+            reloads,
+            drain: Arc::default(),
             registry: Arc::new(registry),
             began,
             demo: Arc::default(),
@@ -103,6 +120,16 @@ impl App {
     #[must_use]
     pub fn accepting(self, accept: Accept) -> Self {
         Self { accept, ..self }
+    }
+
+    /// Ends like this, whatever was said before.
+    pub fn set_drain(&self, drain: Drain) {
+        *self.drain.lock() = Some(drain);
+    }
+
+    /// How it ends: as it was told last, and else as `usual`.
+    pub fn drain_or(&self, usual: Drain) -> Drain {
+        self.drain.lock().unwrap_or(usual)
     }
 
     /// Opens the caches in a joined domain; the agent is ready from here on.
@@ -182,6 +209,7 @@ impl App {
         let admin = tokio::spawn(admin);
         let sweep = tokio::spawn(self.agent.clone().sweep());
         let reread = tokio::spawn(self.callers.clone().reread());
+        let mind = tokio::spawn(self.clone().mind());
         let grpc = Grpc {
             agent: self.agent.clone(),
             gate: self.gate.clone(),
@@ -206,20 +234,36 @@ impl App {
             Some(ended) = servers.join_next() => Err(early(ended)),
         };
         match ended.is_ok() {
-            true => self.drain(drain, &close, &mut servers).await,
+            true => self.drain(self.drain_or(drain), &close, &mut servers).await,
             // What else listens has no reason to go on alone.
             false => close.cancel(),
         }
         sweep.abort();
         reread.abort();
+        mind.abort();
         self.agent.leases.clear();
         if let Some(domain) = self.agent.caches.domain() {
-            domain.leave().await;
+            let left = tokio::time::timeout(LEAVE, domain.leave()).await;
+            if left.is_err() {
+                tracing::error!("the domain was not left in order: its servers do not answer");
+            }
         }
         close_admin.cancel();
         // The admin listener has nothing to lose: it is not waited for in vain.
         let _ = tokio::time::timeout(RETRY_MIN, admin).await;
         ended
+    }
+
+    /// Says whether invalidations can be told, for ever.
+    async fn mind(self) {
+        let mut turn = tokio::time::interval(MIND);
+        turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            turn.tick().await;
+            if let Some(domain) = self.agent.caches.domain() {
+                self.readiness.heard(domain.voice().is_heard()).await;
+            }
+        }
     }
 
     /// Says that the end is near, serves on for the delay, and then lets what runs
@@ -251,9 +295,18 @@ impl App {
 
     fn router(&self) -> axum::Router {
         let readiness = self.readiness.clone();
+        let (agent, turn) = (self.agent.clone(), Arc::new(tokio::sync::Mutex::new(())));
         let common = Common {
             registry: self.registry.clone(),
             not_ready: Arc::new(move || readiness.why_not()),
+            look: Arc::new(move || {
+                let (agent, turn) = (agent.clone(), turn.clone());
+                Box::pin(async move {
+                    // One at a time: a look asks all of L2.
+                    let _turn = turn.lock().await;
+                    parts::look(&agent).await
+                })
+            }),
         };
         let app = self.clone();
         let look: Arc<dyn Fn() -> Stats + Send + Sync> = Arc::new(move || app.stats());

@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Reason};
 use crate::feed::Feed;
 use crate::source::Source;
-use crate::strategies::{Strategies, WriteMode};
+use crate::strategies::{SourceAt, Strategies, WriteMode};
 use bytes::Bytes;
 use cache_core::config::report::nearest;
 use cache_core::queue::Queue;
@@ -138,11 +138,18 @@ impl Caches {
 
     /// The caches that are open.
     pub fn open_ones(&self) -> impl Iterator<Item = &Cache<Bytes>> {
-        self.opened
-            .get()
-            .into_iter()
-            .flat_map(|opened| opened.caches.values())
-            .map(|open| &open.cache)
+        self.open_all().map(|open| &open.cache)
+    }
+
+    /// The caches that are open, with what stands behind them.
+    pub fn open_all(&self) -> impl Iterator<Item = &Open> {
+        let opened = self.opened.get().into_iter();
+        opened.flat_map(|opened| opened.caches.values())
+    }
+
+    /// The application that loads and writes, if there is one.
+    pub fn source(&self) -> Option<&SourceAt> {
+        self.strategies.source.as_ref()
     }
 
     /// A cache with what stands behind it.

@@ -6,17 +6,16 @@
 
 use crate::config::{Identity, Operation};
 use crate::failure::{Failure, Reason};
+use crate::known::{self, Known};
 use crate::names::Names;
-use parking_lot::RwLock;
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use std::fmt;
 use std::future::ready;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use subtle::{Choice, ConstantTimeEq};
 use tokio::time::MissedTickBehavior;
 use tonic::Status;
 use tonic::body::Body;
@@ -32,33 +31,39 @@ const EXCHANGE: &str = "Exchange";
 /// The header, in which the token follows a word.
 const HEADER: &str = "authorization";
 const WORD: &str = "bearer ";
-/// The shortest token, in bytes: what nobody guesses.
-pub const TOKEN_LEN_MIN: usize = 16;
-/// The most tokens in one file: the old and the new while they rotate, and some more.
-const TOKENS_MAX: usize = 16;
-/// The largest file of tokens, in bytes.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// The most characters of a cache's name that an error repeats.
 const SHOWN_MAX: usize = 64;
 /// How often files are read: so long an old token is good after it was taken away.
 const REREAD: Duration = Duration::from_secs(1);
 
-/// All who may call. Clones share the tokens.
+/// All who may call. Clones share them and their tokens.
 #[derive(Clone, Debug, Default)]
-pub struct Callers(Arc<Vec<Arc<Known>>>);
+pub struct Callers(Arc<All>);
 
-/// Somebody who may call, for as long as the token is good by which it is known.
+#[derive(Debug, Default)]
+struct All {
+    known: ArcSwap<Vec<Arc<Known>>>,
+    /// Held by whoever reads files and writes what they say: one at a time, so that what was
+    /// read first is not written last.
+    changing: Mutex<()>,
+}
+
+/// Somebody who may call, for as long as that is good by which it is known.
 #[derive(Clone, Debug)]
 pub struct Caller {
     known: Arc<Known>,
-    token: Option<Token>,
+    by: By,
+    /// What it was when it was known.
+    then: Arc<Identity>,
 }
 
-/// A token, and when it was last good.
+/// By what somebody is known.
 #[derive(Clone)]
-struct Token {
-    text: Arc<str>,
-    generation: u64,
+enum By {
+    /// A token, and when it was last good.
+    Token { text: Arc<str>, generation: u64 },
+    /// The user that its process runs as.
+    User(u32),
 }
 
 /// A service whose callers are asked for.
@@ -68,31 +73,48 @@ pub struct Asked<S> {
     callers: Callers,
 }
 
-struct Known {
-    identity: Identity,
-    /// Any of them is good.
-    tokens: RwLock<Vec<String>>,
-    /// How often they changed.
-    generation: AtomicU64,
-}
-
 impl Callers {
     /// Reads the tokens of these identities.
     ///
     /// # Errors
     /// What is wrong with a file.
     pub fn new(identities: Vec<Identity>) -> Result<Self, String> {
-        let known = identities.into_iter().map(|identity| {
-            let tokens = identity.token.as_deref().map(tokens).transpose()?;
-            Ok(Arc::new(Known {
-                identity,
-                tokens: RwLock::new(tokens.unwrap_or_default()),
-                generation: AtomicU64::new(0),
-            }))
+        let callers = Self::default();
+        callers.renew(identities)?;
+        Ok(callers)
+    }
+
+    /// These may call from here on. Whoever is known already goes on, with the permissions
+    /// that its identity has; whose identity is gone is known no longer.
+    ///
+    /// # Errors
+    /// What is wrong with a file: then nothing has changed.
+    pub fn renew(&self, identities: Vec<Identity>) -> Result<(), String> {
+        let _turn = self.0.changing.lock();
+        let read = identities.into_iter().map(|identity| {
+            let tokens = identity.token.as_deref().map(known::tokens).transpose()?;
+            Ok((identity, tokens.unwrap_or_default()))
         });
-        known
-            .collect::<Result<_, String>>()
-            .map(|all| Self(Arc::new(all)))
+        let read = read.collect::<Result<Vec<_>, String>>()?;
+        let before = self.0.known.load_full();
+        let all = read.into_iter().map(|(identity, tokens)| {
+            let same = before.iter().find(|known| known.name() == identity.name);
+            match same {
+                Some(known) => {
+                    known.becomes(identity, tokens);
+                    known.clone()
+                }
+                None => Arc::new(Known::new(identity, tokens)),
+            }
+        });
+        let all: Vec<_> = all.collect();
+        for gone in before.iter() {
+            if !all.iter().any(|known| known.name() == gone.name()) {
+                gone.is_gone();
+            }
+        }
+        self.0.known.store(Arc::new(all));
+        Ok(())
     }
 
     /// Reads the files again and again, for ever. Where one cannot be read, what it said
@@ -108,28 +130,32 @@ impl Callers {
 
     /// Reads the files again.
     pub fn reread_now(&self) {
-        self.0.iter().for_each(|known| known.reread());
+        let _turn = self.0.changing.lock();
+        self.0.known.load().iter().for_each(|known| known.reread());
     }
 
     /// Whether anybody is asked at all.
     pub fn ask(&self) -> bool {
-        !self.0.is_empty()
+        !self.0.known.load().is_empty()
     }
 
     /// Whose token this is.
     pub fn holder(&self, token: &str) -> Option<Caller> {
         // All of them, so that the time does not tell whose token is nearly right.
-        let all = self.0.iter();
-        let known = all.fold(None, |found, known| match known.has(token) {
-            true => Some(known),
-            false => found,
-        })?;
+        let all = self.0.known.load();
+        let known = all
+            .iter()
+            .fold(None, |found, known| match known.has(token) {
+                true => Some(known),
+                false => found,
+            })?;
         Some(Caller {
             known: known.clone(),
-            token: Some(Token {
+            by: By::Token {
                 text: token.into(),
-                generation: known.generation.load(Ordering::Acquire),
-            }),
+                generation: known.generation(),
+            },
+            then: known.identity(),
         })
     }
 
@@ -155,11 +181,15 @@ impl Callers {
                 self.holder(token)
             }
             None => {
-                let is = |known: &&Arc<Known>| user.is_some() && known.identity.uid == user;
-                let known = self.0.iter().find(is);
-                known.map(|known| Caller {
-                    known: known.clone(),
-                    token: None,
+                let all = self.0.known.load();
+                user.and_then(|user| {
+                    let is = |known: &&Arc<Known>| known.identity().uid == Some(user);
+                    let known = all.iter().find(is)?;
+                    Some(Caller {
+                        known: known.clone(),
+                        by: By::User(user),
+                        then: known.identity(),
+                    })
                 })
             }
         };
@@ -178,7 +208,8 @@ impl Caller {
     /// # Errors
     /// [`Reason::CacheForbidden`] when it may not use one of these caches.
     pub fn may_use<'a>(&self, caches: impl IntoIterator<Item = &'a str>) -> Result<(), Failure> {
-        let Some(own) = &self.identity().caches else {
+        let identity = self.identity();
+        let Some(own) = &identity.caches else {
             return Ok(());
         };
         let mut caches = caches.into_iter();
@@ -193,7 +224,8 @@ impl Caller {
 
     /// The caches that it may use; nothing if that is all of them.
     pub fn caches(&self) -> Option<Vec<String>> {
-        let own = self.identity().caches.as_ref()?;
+        let identity = self.identity();
+        let own = identity.caches.as_ref()?;
         Some(own.iter().map(|cache| cache.as_str().to_owned()).collect())
     }
 
@@ -210,22 +242,40 @@ impl Caller {
         self.may_use(caches)
     }
 
-    /// Whether its token is good still: connections and streams live for days.
+    /// Whether it is known still: connections and streams live for days.
     ///
     /// # Errors
     /// [`Reason::TokenInvalid`].
     pub fn is_known(&self) -> Result<(), Failure> {
-        let Some(Token { text, generation }) = &self.token else {
-            return Ok(());
+        let good = match &self.by {
+            By::Token { text, generation } => {
+                let current = self.known.generation();
+                *generation == current || self.known.has(text)
+            }
+            By::User(user) => self.identity().uid == Some(*user),
         };
-        match *generation == self.known.generation.load(Ordering::Acquire) || self.known.has(text) {
+        match good {
             true => Ok(()),
             false => Err(invalid("it was taken away")),
         }
     }
 
-    fn identity(&self) -> &Identity {
-        &self.known.identity
+    /// Whether it is known, and has the permissions from when it was: what a stream was
+    /// begun with.
+    ///
+    /// # Errors
+    /// [`Reason::TokenInvalid`], and [`Reason::CacheForbidden`] after the permissions changed.
+    pub fn is_as_before(&self) -> Result<(), Failure> {
+        self.is_known()?;
+        let identity = self.identity();
+        match identity.caches == self.then.caches && identity.may == self.then.may {
+            true => Ok(()),
+            false => Err(self.forbidden("has other permissions by now; begin again".to_owned())),
+        }
+    }
+
+    fn identity(&self) -> Arc<Identity> {
+        self.known.identity()
     }
 
     /// Whether it may call this method at all. An exchange is none by itself: each of its
@@ -235,7 +285,8 @@ impl Caller {
         if method == EXCHANGE {
             return Ok(());
         }
-        let Identity { may, caches, .. } = self.identity();
+        let identity = self.identity();
+        let Identity { may, caches, .. } = &*identity;
         let allowed = match Operation::of(method) {
             Some(operation) => may.contains(&operation),
             // What has no permission of its own is for those who may do everything.
@@ -248,7 +299,7 @@ impl Caller {
     }
 
     fn forbidden(&self, what: String) -> Failure {
-        let name = &self.identity().name;
+        let name = self.known.name();
         let message = format!("`{name}` {what}; see its [[identity]] in the agent's file");
         Failure::new(Reason::CacheForbidden, message).with("identity", name)
     }
@@ -266,59 +317,9 @@ pub fn permit<T: Names>(request: &tonic::Request<T>) -> Result<(), Failure> {
     }
 }
 
-impl Known {
-    /// In a time that tells nothing of the tokens but their lengths.
-    fn has(&self, token: &str) -> bool {
-        let given = token.as_bytes();
-        let tokens = self.tokens.read();
-        let fits = tokens.iter().map(|own| own.as_bytes().ct_eq(given));
-        fits.fold(Choice::from(0), |any, fits| any | fits).into()
-    }
-
-    fn reread(&self) {
-        let Some(file) = &self.identity.token else {
-            return;
-        };
-        match tokens(file) {
-            Ok(found) if *self.tokens.read() != found => {
-                let identity = self.identity.name.as_str();
-                tracing::info!(identity, "its tokens have changed");
-                *self.tokens.write() = found;
-                self.generation.fetch_add(1, Ordering::AcqRel);
-            }
-            Ok(_) => {}
-            Err(problem) => tracing::warn!(problem, "what a file of tokens said last is good"),
-        }
-    }
-}
-
 fn bearer(header: &str) -> Option<&str> {
     let (word, token) = header.split_at_checked(WORD.len())?;
     word.eq_ignore_ascii_case(WORD).then(|| token.trim())
-}
-
-/// Reads a file with a token on each line.
-fn tokens(file: &Path) -> Result<Vec<String>, String> {
-    let name = file.display();
-    let size = std::fs::metadata(file).map_err(|error| format!("{name}: {error}"))?;
-    if size.len() > FILE_BYTES_MAX {
-        return Err(format!("{name}: it is larger than 64 KiB"));
-    }
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let tokens: Vec<_> = lines.map(str::to_owned).collect();
-    if tokens.is_empty() || tokens.len() > TOKENS_MAX {
-        return Err(format!(
-            "{name}: it holds no token, or more than {TOKENS_MAX}"
-        ));
-    }
-    match tokens.iter().any(|token| token.len() < TOKEN_LEN_MIN) {
-        true => Err(format!(
-            "{name}: a token in it is shorter than {TOKEN_LEN_MIN} bytes; make one by \
-             `openssl rand -hex 32`"
-        )),
-        false => Ok(tokens),
-    }
 }
 
 fn invalid(why: &str) -> Failure {
@@ -353,7 +354,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let path = request.uri().path();
         let method = path.strip_prefix(API).and_then(|path| path.split_once('/'));
-        let Some((_, method)) = method.filter(|_| !self.callers.0.is_empty()) else {
+        let Some((_, method)) = method.filter(|_| self.callers.ask()) else {
             return Box::pin(self.inner.call(request));
         };
         let peer = request.extensions().get::<UdsConnectInfo>();
@@ -373,16 +374,12 @@ where
     }
 }
 
-/// Without its text.
-impl fmt::Debug for Token {
+/// Without the text of a token.
+impl fmt::Debug for By {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a token")
-    }
-}
-
-/// Without tokens.
-impl fmt::Debug for Known {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.identity.fmt(f)
+        match self {
+            Self::Token { .. } => f.write_str("a token"),
+            Self::User(user) => write!(f, "user {user}"),
+        }
     }
 }

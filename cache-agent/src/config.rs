@@ -2,6 +2,7 @@
 //!
 //! ```toml
 //! start = "refuse"            # or "degraded": serve misses until Redis and NATS answer
+//! log = "info"                # unless --log or RUST_LOG says it
 //!
 //! [listen]
 //! unix = "/run/cache-agent/agent.sock"
@@ -10,7 +11,7 @@
 //! tls_cert = "/etc/tls/agent.pem"    # of the port; read at each connection
 //! tls_key = "/etc/tls/agent.key"
 //! tls_client_ca = "/etc/tls/ca.pem"  # clients show a certificate that it signed
-//! connections_max = 1024      # to the port; more are closed
+//! connections_max = 1024      # to the port, and to the socket; more are closed
 //! resp = "127.0.0.1:6380"     # for clients of Redis; off by default, loopback only
 //! requests_max = 1024         # calls at once; more are turned away
 //! deadline = "1s"             # of calls that name none
@@ -53,14 +54,14 @@ use cache_core::access::Identity as Certificate;
 use cache_core::config::overrides::Override;
 use cache_core::config::reader::{self, Section};
 use cache_core::config::report::Report;
+use cache_core::config::shown::Shown;
 use cache_core::config::{access, domain};
+use cache_core::ops::telemetry::{self, Filter};
 use cache_core::{DomainSettings, Name, Policy};
 use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-
-pub use cache_core::config::shown::Shown;
 
 const MILLI: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -84,6 +85,8 @@ pub struct Config {
     pub drain: Drain,
     /// What happens when Redis or NATS cannot be reached at the start.
     pub start: Start,
+    /// What is logged, where nobody says it on the command line: `info` by default.
+    pub log: Filter,
 }
 
 /// Where the API listens, and within what limits.
@@ -220,7 +223,7 @@ impl Default for Drain {
 /// # Errors
 /// Everything that is wrong with it at once.
 pub fn read(file: &str, text: &str) -> Result<Config, Report> {
-    reader::read(file, text, config)
+    show(file, text, &[]).map(|(config, _)| config)
 }
 
 /// The same, with values from outside in place of the file's, and every key as it is in
@@ -235,6 +238,7 @@ pub fn show(file: &str, text: &str, given: &[Override]) -> Result<(Config, Shown
 fn config(file: &mut Section<'_>) -> Option<Config> {
     let words = [("refuse", Start::Refuse), ("degraded", Start::Degraded)];
     let start = file.word_or("start", &words, Start::Refuse);
+    let log = file.parsed_or("log", telemetry::USUAL, Filter::parse);
     let domain = domain::settings(file);
     let identities = identities(file);
     let asked = identities.iter().any(|identity| identity.token.is_some());
@@ -265,6 +269,7 @@ fn config(file: &mut Section<'_>) -> Option<Config> {
         admin: admin?,
         drain: drain?,
         start,
+        log: log?,
     })
 }
 

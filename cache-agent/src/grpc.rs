@@ -16,7 +16,6 @@ use futures_util::TryStreamExt;
 use std::io;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
@@ -43,7 +42,7 @@ pub struct Grpc {
     pub agent: Agent,
     /// The gate before it.
     pub gate: Gate,
-    /// Which connections to the port are taken.
+    /// Which connections are taken.
     pub accept: Accept,
     /// Who may call.
     pub callers: Callers,
@@ -58,7 +57,7 @@ impl Grpc {
     /// The transport's.
     pub async fn serve_unix(self, door: UnixDoor, close: CancellationToken) -> io::Result<()> {
         let (listener, _file) = door.open();
-        let incoming = UnixListenerStream::new(listener).map_ok(Mended::new);
+        let incoming = self.accept.clone().from_unix(listener).map_ok(Mended::new);
         let router = self.router()?;
         let served = router.serve_with_incoming_shutdown(incoming, close.cancelled_owned());
         served.await.map_err(io::Error::other)

@@ -20,9 +20,10 @@
 //! | [`service`], [`gate`], [`turns`], [`exchanged`], [`authority`], [`grpc`] | the gRPC server |
 //! | [`admin`] | the service for operators |
 //! | [`app`] | the life of an agent: listen, join, serve, drain |
-//! | [`page`], [`stats`], [`observe`], [`sizes`] | the built-in page, the numbers, the series |
+//! | [`page`], [`stats`], [`observe`], [`sizes`], [`parts`] | the built-in page, the numbers, the series, and what works |
 //! | [`dev`], [`demo`] | all of it in one process, with a database that changes |
 //! | [`config`], [`cli`] | the configuration file and the command line |
+//! | [`reload`], [`reloads`], [`changed`] | the file, read again under way |
 
 pub mod accept;
 pub mod admin;
@@ -31,6 +32,7 @@ pub mod authority;
 pub mod caches;
 pub mod callers;
 pub mod calls;
+pub mod changed;
 pub mod cli;
 pub mod config;
 pub mod convert;
@@ -44,14 +46,18 @@ pub mod gate;
 pub mod grpc;
 pub mod health;
 pub mod hot;
+pub mod known;
 pub mod leases;
 pub mod listen;
 pub mod metadata;
 pub mod names;
 pub mod observe;
 pub mod page;
+pub mod parts;
 pub mod proto;
 pub mod reason;
+pub mod reload;
+pub mod reloads;
 pub mod resp;
 pub mod service;
 pub mod sessions;

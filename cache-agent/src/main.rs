@@ -1,7 +1,9 @@
 //! The program `cache-agent`.
 
 use cache_agent::cli::{Cli, given};
+use cache_core::ops::manager::Variables;
 use clap::Parser;
+use std::env::var_os;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -13,8 +15,18 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(cli.run(given(std::env::vars_os())));
+    let given = given(std::env::vars_os());
+    let code = runtime.block_on(cli.run(given, &variables()));
     // What a second signal cut short is not waited for.
     runtime.shutdown_background();
     code
+}
+
+/// Where a service manager listens, as it says in the environment.
+fn variables() -> Variables {
+    Variables {
+        socket: var_os("NOTIFY_SOCKET"),
+        watchdog_usec: var_os("WATCHDOG_USEC"),
+        watchdog_pid: var_os("WATCHDOG_PID"),
+    }
 }

@@ -30,7 +30,7 @@ impl Service {
     }
 
     fn deadline<T>(&self, request: &Request<T>) -> Deadline {
-        Deadline::of(request.metadata(), self.agent.limits.deadline)
+        Deadline::of(request.metadata(), self.agent.limits.load().deadline)
     }
 
     /// One call: its session may come and go in the metadata.

@@ -17,6 +17,7 @@ use crate::watch::{NotReady, Watch};
 use cache_core::metrics::Metrics as DomainMetrics;
 use cache_core::model::position::Position;
 use cache_core::ops::admin::{self, Admin};
+use cache_core::ops::manager::Manager;
 use cache_core::{Domain, Error, Kind, Role, connect};
 use parking_lot::RwLock;
 use prometheus_client::registry::Registry;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +34,9 @@ use tokio_util::sync::CancellationToken;
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 /// How long the last answers may take on their way to NATS.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long it takes at most, after the drain, to send the last answers and to leave an L2
+/// that is away; with room.
+const LEAVE: Duration = Duration::from_secs(10);
 
 /// One invalidator, opened and not running yet.
 #[derive(Debug)]
@@ -211,6 +216,7 @@ impl App {
         let link = self.source.link.clone();
         Admin {
             registry: self.registry.clone(),
+            look: admin::no_parts(),
             not_ready: Arc::new(move || {
                 let away = (!link.is_up()).then_some("NATS is away");
                 not_ready.read().or(away).map(str::to_owned)
@@ -221,7 +227,7 @@ impl App {
 
 /// Lives until `stop`: where the stream does not go on, everything is opened anew, in
 /// the next epoch. Values from before are refused then, all at once, because nobody can
-/// say which of them missed a change.
+/// say which of them missed a change. `manager` is told how it fares.
 ///
 /// # Errors
 /// As [`App::open`] the first time, and whatever ends [`App::run`] for good.
@@ -229,11 +235,26 @@ pub async fn live(
     service: Service,
     mut rules: RulesFile,
     admin: TcpListener,
+    manager: Manager,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let address = admin.local_addr();
     let mut next = App::open(service.clone(), rules.clone()).await?;
     let mut admin = Some(admin);
+    let shown = Arc::new(RwLock::new(next.admin().not_ready));
+    let mut attending = JoinSet::new();
+    let look = shown.clone();
+    attending.spawn(manager.clone().attend(Arc::new(move || {
+        let not_ready = look.read().clone();
+        not_ready()
+    })));
+    let (told, end) = (manager.clone(), stop.clone());
+    let at_most = service.drain + LEAVE;
+    attending.spawn(async move {
+        end.cancelled().await;
+        told.stopping(at_most);
+    });
+    manager.ready();
     loop {
         let epoch = next.source.settings.epoch;
         let listener = match admin.take() {
@@ -251,6 +272,7 @@ pub async fn live(
         }
         rules.source.epoch = epoch.saturating_add(1);
         tracing::error!(%error, epoch = rules.source.epoch, "going on in another epoch");
+        *shown.write() = Arc::new(|| Some("opening everything anew".to_owned()));
         next = loop {
             match App::open(service.clone(), rules.clone()).await {
                 // What ended it may not be over.
@@ -263,6 +285,7 @@ pub async fn live(
                 return Ok(());
             }
         };
+        *shown.write() = next.admin().not_ready;
     }
 }
 

@@ -1,7 +1,9 @@
 //! The program `invalidator`.
 
+use cache_core::ops::manager::Variables;
 use clap::Parser;
 use invalidator::cli::Cli;
+use std::env::var_os;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -13,8 +15,17 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(cli.run());
+    let code = runtime.block_on(cli.run(&variables()));
     // What a second signal cut short is not waited for.
     runtime.shutdown_background();
     code
+}
+
+/// Where a service manager listens, as it says in the environment.
+fn variables() -> Variables {
+    Variables {
+        socket: var_os("NOTIFY_SOCKET"),
+        watchdog_usec: var_os("WATCHDOG_USEC"),
+        watchdog_pid: var_os("WATCHDOG_PID"),
+    }
 }

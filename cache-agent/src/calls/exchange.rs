@@ -80,7 +80,7 @@ impl Agent {
             .transpose()
         {
             Ok(span) => {
-                let deadline = Deadline::within(span.unwrap_or(self.limits.deadline));
+                let deadline = Deadline::within(span.unwrap_or(self.limits.load().deadline));
                 match permit(caller.as_ref(), call.as_ref()) {
                     Ok(()) => self.run(call, deadline).await,
                     Err(forbidden) => Err(forbidden),
@@ -161,7 +161,7 @@ where
 {
     fn has_room(&self) -> bool {
         let calls = self.running.len() + self.ready.len();
-        calls < self.agent.limits.stream_calls_max && self.ready_bytes < ANSWER_BYTES
+        calls < self.agent.limits.load().stream_calls_max && self.ready_bytes < ANSWER_BYTES
     }
 
     fn put(&mut self, answer: v1::Answer) {

@@ -20,6 +20,7 @@ use crate::hot::HotKeys;
 use crate::leases::{LEASES_MAX, Leases};
 use crate::observe::Watcher;
 use crate::turns::Turns;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use cache_core::clock::Clock;
 use cache_core::{Error, FillTicket};
@@ -45,8 +46,8 @@ pub struct Agent {
     pub hot: Arc<HotKeys>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// The limits of the API.
-    pub limits: Limits,
+    /// The limits of the API, as they are at this moment.
+    pub limits: Arc<ArcSwap<Limits>>,
     /// The turns of calls.
     pub turns: Turns,
     /// The calls of exchanges, counted.
@@ -73,13 +74,20 @@ impl Agent {
             watcher,
             hot: Arc::new(HotKeys::new(clock.clone())),
             clock,
-            limits,
+            limits: Arc::new(ArcSwap::from_pointee(limits)),
             turns: Turns::new(limits.requests_max),
             exchanged: Exchanged::new(),
             streams: Turns::new(limits.streams_max),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }
+    }
+
+    /// Has these limits from here on, for whatever begins.
+    pub fn set_limits(&self, limits: Limits) {
+        self.turns.set_most(limits.requests_max);
+        self.streams.set_most(limits.streams_max);
+        self.limits.store(Arc::new(limits));
     }
 
     /// Gives back leases that ran out, for ever.

@@ -98,7 +98,7 @@ impl Agent {
 /// The next thing to be told; after an error there is none.
 async fn step(watch: Option<Watch>) -> Option<(Result<v1::WatchResponse, Failure>, Option<Watch>)> {
     let mut watch = watch?;
-    if let Some(Err(gone)) = watch.caller.as_ref().map(Caller::is_known) {
+    if let Some(Err(gone)) = watch.caller.as_ref().map(Caller::is_as_before) {
         return Some((Err(gone), None));
     }
     match watch.next().await {
@@ -120,7 +120,7 @@ impl Watch {
             Some(heartbeat) => heartbeat,
             None => self.listen().await?,
         };
-        self.due = Instant::now() + self.agent.limits.watch_heartbeat;
+        self.due = Instant::now() + self.agent.limits.load().watch_heartbeat;
         Some(event)
     }
 

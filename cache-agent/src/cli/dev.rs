@@ -1,7 +1,7 @@
 //! `cache-agent dev`: says where everything is and what to try next.
 
 use crate::app::VERSION;
-use crate::cli::exit::{self, fail};
+use crate::cli::exit::{self, Masters, fail};
 use crate::config::Drain;
 use crate::demo::{CACHE, ROWS};
 use crate::dev;
@@ -9,6 +9,7 @@ use crate::listen::{self, Doors, ListenError, UnixDoor};
 use cache_core::clock::SystemClock;
 use cache_core::config::units::parse_duration;
 use cache_core::ops::exit::Exit;
+use cache_core::ops::manager::Manager;
 use cache_core::ops::shutdown::Signals;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -82,7 +83,11 @@ pub async fn run(args: Args) -> Exit {
             None => std::future::pending().await,
         }
     };
-    let exit = exit::serve(app.clone(), doors, DRAIN, signals, beside).await;
+    let masters = Masters {
+        signals,
+        manager: Manager::default(),
+    };
+    let exit = exit::serve(app.clone(), doors, DRAIN, masters, beside).await;
     say(&format!("{}\n", dev::summary(&app.stats())));
     exit
 }

@@ -1,17 +1,29 @@
 //! How serving ends, and what is said of it.
 
-use crate::app::App;
+use crate::app::{App, LEAVE};
 use crate::config::Drain;
 use crate::listen::{Doors, ListenError};
 use cache_core::ops::exit::Exit;
+use cache_core::ops::manager::Manager;
 use cache_core::ops::shutdown::Signals;
 use std::fmt::Display;
+use std::sync::Arc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 impl From<&ListenError> for Exit {
     fn from(_: &ListenError) -> Self {
         Self::Failed
     }
+}
+
+/// Who says when it is time to end, and who is told of it.
+#[derive(Debug)]
+pub struct Masters {
+    /// Signals.
+    pub signals: Signals,
+    /// The service manager.
+    pub manager: Manager,
 }
 
 /// Says what went wrong, and gives the code for it.
@@ -29,24 +41,42 @@ pub async fn serve(
     app: App,
     doors: Doors,
     drain: Drain,
-    mut signals: Signals,
+    masters: Masters,
     beside: impl Future<Output = ()>,
 ) -> Exit {
+    let Masters {
+        mut signals,
+        manager,
+    } = masters;
     let stop = CancellationToken::new();
-    let serving = app.serve(doors, drain, stop.clone());
+    let readiness = app.readiness.clone();
+    // On a task of its own: what it says of the runtime is then true of its workers.
+    let mut attending = JoinSet::new();
+    attending.spawn(
+        manager
+            .clone()
+            .attend(Arc::new(move || readiness.why_not())),
+    );
+    let serving = app.clone().serve(doors, drain, stop.clone());
     let mut serving = std::pin::pin!(serving);
+    // The doors are bound: whoever connects from here on is answered, be it with misses.
+    manager.ready();
     let served = tokio::select! {
         served = &mut serving => Some(served),
         _ = signals.next() => None,
         () = beside => None,
     };
-    stop.cancel();
     let served = match served {
         Some(served) => served,
-        None => tokio::select! {
-            served = &mut serving => served,
-            asked = signals.next() => return Exit::Killed(asked),
-        },
+        None => {
+            let drain = app.drain_or(drain);
+            manager.stopping(drain.delay + drain.timeout + LEAVE);
+            stop.cancel();
+            tokio::select! {
+                served = &mut serving => served,
+                asked = signals.next() => return Exit::Killed(asked),
+            }
+        }
     };
     match served {
         Ok(()) => Exit::Done,

@@ -1,8 +1,9 @@
 //! The configuration file, as the commands that need one take it.
 
 use crate::cli::say::Trouble;
-use crate::config::{self, Config, Shown};
+use crate::config::{self, Config};
 use cache_core::config::overrides::Override;
+use cache_core::config::shown::Shown;
 use cache_core::ops::exit::Exit;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -27,6 +27,7 @@ use crate::app::VERSION;
 use crate::cli::say::{Ended, Format, Way};
 use cache_core::config::overrides::Override;
 use cache_core::ops::exit::Exit;
+use cache_core::ops::manager::Variables;
 use cache_core::ops::telemetry;
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -126,14 +127,15 @@ is nothing of what was asked for, 130 or 143 ended at once by a second SIGINT or
 SIGTERM.";
 
 impl Cli {
-    /// Does what the arguments say.
-    pub async fn run(self, given: Vec<Override>) -> ExitCode {
+    /// Does what the arguments say, with what is `given` in place of a file's keys; a service
+    /// tells it to the `manager` that started it.
+    pub async fn run(self, given: Vec<Override>, manager: &Variables) -> ExitCode {
         let terminal = std::io::stderr().is_terminal();
         let code = match self.command {
             Command::Check { config } => serve::check(&config, &given),
             Command::Serve { config } => {
-                telemetry::start(self.log.as_deref(), terminal);
-                serve::run(&config, &given).await
+                let log = telemetry::start(self.log.as_deref(), terminal);
+                serve::run(&config, given, manager, log).await
             }
             Command::Dev(args) => {
                 // The page tells what happens; the log only what goes wrong.

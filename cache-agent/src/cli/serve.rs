@@ -3,13 +3,17 @@
 use crate::app::App;
 use crate::caches::Caches;
 use crate::callers::Callers;
-use crate::cli::exit::{self, fail};
+use crate::cli::exit::{self, Masters, fail};
 use crate::config::{self, Config, Listen, Start};
 use crate::listen::{self, Doors, ListenError, UnixDoor};
+use crate::reload::Reload;
 use cache_core::clock::SystemClock;
 use cache_core::config::overrides::Override;
+use cache_core::config::shown::Shown;
 use cache_core::ops::exit::Exit;
-use cache_core::ops::shutdown::Signals;
+use cache_core::ops::manager::{Manager, Variables};
+use cache_core::ops::shutdown::{Hangups, Signals};
+use cache_core::ops::telemetry::Log;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +21,7 @@ use std::sync::Arc;
 /// Checks a configuration file.
 pub fn check(file: &Path, given: &[Override]) -> Exit {
     match read(file, given) {
-        Ok(config) => {
+        Ok((config, _)) => {
             let count = config.caches.len();
             let noun = if count == 1 { "cache" } else { "caches" };
             println!("{}: no problems, {count} {noun}", file.display());
@@ -28,19 +32,18 @@ pub fn check(file: &Path, given: &[Override]) -> Exit {
     }
 }
 
-/// Serves until it is asked to end.
-pub async fn run(file: &Path, given: &[Override]) -> Exit {
-    let config = match read(file, given) {
+/// Serves until it is asked to end, with what is `given` in place of the file's keys, and tells
+/// the `manager` that started it.
+pub async fn run(file: &Path, given: Vec<Override>, manager: &Variables, log: Log) -> Exit {
+    let (config, start) = match read(file, &given) {
         Ok(config) => config,
         Err(exit) => return exit,
     };
+    log.set(&config.log);
     // Before anything that takes time: a signal from here on means a clean end.
-    let signals = match Signals::new() {
-        Ok(signals) => signals,
-        Err(error) => {
-            eprintln!("cache-agent: cannot hear signals: {error}");
-            return Exit::Failed;
-        }
+    let (masters, mut hangups) = match masters(manager) {
+        Ok(masters) => masters,
+        Err(exit) => return exit,
     };
     let doors = match doors(&config.listen, config.admin).await {
         Ok(doors) => doors,
@@ -59,34 +62,67 @@ pub async fn run(file: &Path, given: &[Override]) -> Exit {
         Arc::new(SystemClock::new()),
     )
     .await
-    .for_callers(callers)
+    .for_callers(callers.clone())
     .accepting(config.listen.accept);
     if config.start == Start::Refuse
         && let Err(error) = app.join(&config.domain).await
     {
         return fail(&error);
     }
+    let reload = Reload {
+        file: file.to_owned(),
+        given,
+        app: app.clone(),
+        callers,
+        log,
+        start,
+        domain: config.domain.clone(),
+    };
+    let manager = masters.manager.clone();
+    let reloading = async move {
+        loop {
+            hangups.next().await;
+            manager.reloading();
+            reload.again();
+            manager.ready();
+        }
+    };
     let joining = app.clone();
     let beside = async move {
-        if config.start == Start::Degraded {
-            joining.join_at_last(config.domain).await;
-        }
-        std::future::pending().await
+        let joining = async {
+            if config.start == Start::Degraded {
+                joining.join_at_last(config.domain).await;
+            }
+        };
+        tokio::join!(joining, reloading).1
     };
-    exit::serve(app, doors, config.drain, signals, beside).await
+    exit::serve(app, doors, config.drain, masters, beside).await
 }
 
-fn read(file: &Path, given: &[Override]) -> Result<Config, Exit> {
+fn masters(manager: &Variables) -> Result<(Masters, Hangups), Exit> {
+    let failed = |doing: &str, error: std::io::Error| {
+        eprintln!("cache-agent: cannot {doing}: {error}");
+        Exit::Failed
+    };
+    let deaf = |error| failed("hear signals", error);
+    let masters = Masters {
+        signals: Signals::new().map_err(deaf)?,
+        manager: Manager::new(manager, std::process::id())
+            .map_err(|error| failed("reach the service manager at NOTIFY_SOCKET", error))?,
+    };
+    Ok((masters, Hangups::new().map_err(deaf)?))
+}
+
+fn read(file: &Path, given: &[Override]) -> Result<(Config, Shown), Exit> {
     let name = file.display().to_string();
     let text = std::fs::read_to_string(file).map_err(|error| {
         eprintln!("cache-agent: cannot read {name}: {error}");
         Exit::Usage
     })?;
-    let shown = config::show(&name, &text, given).map_err(|report| {
+    config::show(&name, &text, given).map_err(|report| {
         eprintln!("{report}");
         Exit::Usage
-    });
-    shown.map(|(config, _)| config)
+    })
 }
 
 async fn doors(listen: &Listen, admin: SocketAddr) -> Result<Doors, ListenError> {

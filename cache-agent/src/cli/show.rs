@@ -1,8 +1,7 @@
 //! `cache-agent config show`: the configuration in effect.
 
 use crate::cli::say::{self, Ended, Format};
-use crate::config::Shown;
-use cache_core::config::shown::By;
+use cache_core::config::shown::{By, Shown};
 use cache_core::ops::exit::Exit;
 use serde_json::{Map, Value, json};
 

@@ -73,7 +73,7 @@ pub fn at_once(agent: &Agent, place: &Place) -> Option<Reply> {
 }
 
 fn deadline(agent: &Agent) -> Deadline {
-    Deadline::within(agent.limits.deadline)
+    Deadline::within(agent.limits.load().deadline)
 }
 
 /// A plain read: whoever has no lease loads nothing for others.

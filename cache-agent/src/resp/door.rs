@@ -39,7 +39,9 @@ pub async fn serve(
         rate: Rate::new(now),
         began: now,
     });
-    let places = Arc::new(Semaphore::new(shared.agent.limits.resp_connections_max));
+    let places = Arc::new(Semaphore::new(
+        shared.agent.limits.load().resp_connections_max,
+    ));
     let clients = TaskTracker::new();
     let mut last_id = 0;
     loop {

@@ -48,10 +48,7 @@ impl Source {
     /// # Errors
     /// [`Kind::Invalid`] for what is no address.
     pub fn new(at: &SourceAt) -> Result<Self, Error> {
-        let endpoint = Endpoint::from_shared(at.address.clone()).map_err(|cause| {
-            Error::new(Kind::Invalid, "reading the loader's address", &at.address).because(cause)
-        })?;
-        let channel = endpoint
+        let channel = endpoint(at)?
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE)
             .connect_lazy();
@@ -64,6 +61,23 @@ impl Source {
             batch_max: at.batch_max,
         })
     }
+
+    /// Connects to the application once, and hangs up.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when it does not listen.
+    pub async fn reach(at: &SourceAt) -> Result<(), Error> {
+        let connected = endpoint(at)?.connect().await;
+        connected.map(drop).map_err(|cause| {
+            Error::new(Kind::Unavailable, "connecting to the loader", &at.address).because(cause)
+        })
+    }
+}
+
+fn endpoint(at: &SourceAt) -> Result<Endpoint, Error> {
+    Endpoint::from_shared(at.address.clone()).map_err(|cause| {
+        Error::new(Kind::Invalid, "reading the loader's address", &at.address).because(cause)
+    })
 }
 
 /// A call that is given up after so much time.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint, Error};
 use tower::service_fn;
@@ -173,6 +173,33 @@ async fn who_does_not_begin_to_speak_is_dropped() {
     let back = || async { world.tcp.try_get(crate::world::get("k")).await.is_ok() };
     let free = until(Duration::from_secs(10), "its place is free", back).await;
     free.expect("silent ones take no places");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_begin_to_speak_to_the_socket_is_dropped_too() {
+    let accept = Accept {
+        // One is the world's own.
+        connections_max: 2,
+        patience: Duration::from_millis(300),
+        ..Accept::default()
+    };
+    let (world, _) = World::embedded_accepting(accept).await;
+    world.unix.get("k").await;
+    let socket = world.folder.path().join("agent.sock");
+    let other = async || {
+        let address = format!("unix://{}", socket.display());
+        let endpoint = Endpoint::from_shared(address).expect("an address");
+        answers(endpoint.connect().await).await
+    };
+    let mut silent = UnixStream::connect(&socket).await.expect("it listens");
+    silent.write_all(b"PRI").await.expect("it is there");
+    let mut answer = [0; 1];
+    let ended = tokio::time::timeout(Duration::from_secs(10), silent.read(&mut answer));
+    let ended = ended.await.expect("it is not waited for any longer");
+    assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    let free = until(Duration::from_secs(10), "its place is free", other).await;
+    free.expect("silent ones take no places");
+    world.unix.get("k").await;
 }
 
 #[test]

@@ -16,7 +16,8 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::{v1 as reflection, v1alpha};
 
-async fn health(client: &Client, service: &str) -> ServingStatus {
+/// What the health service says of a name.
+pub(crate) async fn health(client: &Client, service: &str) -> ServingStatus {
     let request = HealthCheckRequest {
         service: service.to_owned(),
     };

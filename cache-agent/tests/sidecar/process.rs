@@ -14,7 +14,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-const AGENT: &str = env!("CARGO_BIN_EXE_cache-agent");
+/// The program.
+pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_cache-agent");
 
 /// A GET: the status code and the body.
 pub(crate) async fn http(address: SocketAddr, path: &str) -> (u16, String) {
@@ -32,11 +33,13 @@ pub(crate) async fn try_http(address: SocketAddr, path: &str) -> Option<(u16, St
     Some((code, body.to_owned()))
 }
 
+/// The program with these arguments, to be started.
 pub(crate) fn agent(args: &[&str]) -> Command {
     let mut command = Command::new(AGENT);
     command
         .args(args)
         .env_remove("RUST_LOG")
+        .env_remove("NOTIFY_SOCKET")
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
@@ -51,7 +54,8 @@ async fn ended(args: &[&str]) -> (Option<i32>, String) {
     )
 }
 
-async fn signal(child: &Child, name: &str) {
+/// Sends a signal to a process that runs.
+pub(crate) async fn signal(child: &Child, name: &str) {
     let id = child.id().expect("it runs").to_string();
     let sent = Command::new("sh")
         .args(["-c", r#"kill -"$1" "$2""#, "sh", name, &id])
@@ -165,7 +169,12 @@ async fn a_wrong_file_is_told_with_exit_code_2_and_checked_with_3() {
 }
 
 /// A file for an agent in `folder`, and where its admin listener will be.
-fn settings(folder: &Path, redis: &str, nats: &str, start: &str) -> (String, SocketAddr) {
+pub(crate) fn settings(
+    folder: &Path,
+    redis: &str,
+    nats: &str,
+    start: &str,
+) -> (String, SocketAddr) {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let admin = free.local_addr().expect("its address");
     let socket = folder.join("agent.sock");
@@ -252,27 +261,23 @@ async fn a_degraded_start_answers_misses_until_its_servers_are_there() {
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
-    let folder = TempDir::new().expect("a folder");
-    let (file, admin) = settings(
-        folder.path(),
-        "redis://127.0.0.1:1",
-        "nats://127.0.0.1:1",
-        "degraded",
-    );
-    let text = std::fs::read_to_string(&file)
-        .expect("the file")
-        .replace("'0ms'", "'600s'");
-    std::fs::write(&file, text).expect("the file");
-    let mut child = agent(&["serve", "--config", &file])
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program runs");
-    let within = Duration::from_secs(20);
-    let up = || async { try_http(admin, "/live").await.is_some() };
-    until(within, "the agent is up", up).await.unwrap();
-    signal(&child, "TERM").await;
-    let drains = || async { http(admin, "/ready").await.1 == "draining\n" };
-    until(within, "it drains", drains).await.unwrap();
-    signal(&child, "TERM").await;
-    assert_eq!(child.wait().await.expect("it ended").code(), Some(143));
+    for (name, code) in [("TERM", 143), ("INT", 130)] {
+        let folder = TempDir::new().expect("a folder");
+        let (redis, nats) = ("redis://127.0.0.1:1", "nats://127.0.0.1:1");
+        let (file, admin) = settings(folder.path(), redis, nats, "degraded");
+        let text = std::fs::read_to_string(&file).expect("the file");
+        std::fs::write(&file, text.replace("'0ms'", "'600s'")).expect("the file");
+        let mut child = agent(&["serve", "--config", &file])
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program runs");
+        let within = Duration::from_secs(20);
+        let up = || async { try_http(admin, "/live").await.is_some() };
+        until(within, "the agent is up", up).await.unwrap();
+        signal(&child, name).await;
+        let drains = || async { http(admin, "/ready").await.1 == "draining\n" };
+        until(within, "it drains", drains).await.unwrap();
+        signal(&child, name).await;
+        assert_eq!(child.wait().await.expect("it ended").code(), Some(code));
+    }
 }

@@ -46,6 +46,11 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
         Ok(())
     }
 
+    /// Whether a message would be taken at this moment, as far as is known here.
+    fn is_up(&self) -> bool {
+        true
+    }
+
     /// Subscribes. Only when a [`Subscription::ping`] has come back is it sure that
     /// every later message is heard: a server may take its time to listen.
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, BusError>;

@@ -226,6 +226,10 @@ impl Bus for NatsBus {
         }
     }
 
+    fn is_up(&self) -> bool {
+        self.client.connection_state() == State::Connected && self.rights.check().is_ok()
+    }
+
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, BusError> {
         let refused = |error: async_nats::SubscribeError| BusError(error.to_string());
         let lost = self.lost.subscribe();

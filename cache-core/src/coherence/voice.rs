@@ -36,6 +36,11 @@ impl Voice {
         self.publisher
     }
 
+    /// Whether anybody would hear it at this moment, as far as is known here.
+    pub fn is_heard(&self) -> bool {
+        self.bus.is_up()
+    }
+
     /// The last number taken; 0 if nothing was ever invalidated.
     pub async fn last(&self) -> u64 {
         *self.last.lock().await

@@ -1,4 +1,5 @@
-//! The end of a service's life: one signal asks, a second one insists.
+//! Signals: one asks for the end of a service's life, a second one insists, and another
+//! kind asks it to read its configuration again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -31,5 +32,25 @@ impl Signals {
             _ = self.terminate.recv() => Asked(143),
             _ = self.interrupt.recv() => Asked(130),
         }
+    }
+}
+
+/// Hears SIGHUP.
+#[derive(Debug)]
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// Begins to hear it; from here on it does not end the process. For services only:
+    /// whoever runs at a terminal ends with it.
+    ///
+    /// # Errors
+    /// The system's, if it has no room for a handler.
+    pub fn new() -> std::io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// The next one. Several that came meanwhile are one.
+    pub async fn next(&mut self) {
+        self.0.recv().await;
     }
 }

@@ -8,7 +8,7 @@
 
 use super::{Lead, QueueError, Queued};
 use crate::clock::{Clock, Tick};
-use async_nats::jetstream::consumer::pull::Config;
+use async_nats::jetstream::consumer::pull::{Batch, Config};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer};
 use async_nats::jetstream::context::{Context, PublishErrorKind};
 use async_nats::jetstream::stream::{Info, LastRawMessageErrorKind, Stream};
@@ -19,9 +19,12 @@ use futures_util::StreamExt;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// How long a reader that nobody asks is kept by the server.
 const READER_KEPT: Duration = Duration::from_secs(60);
+/// How long a reader waits for the next thing that the server owes it.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 
 /// What the last message says of one queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -240,7 +243,11 @@ impl NatsLead {
         };
         let mut messages = messages.map_err(|error| lost(&error))?;
         let (mut writes, mut last) = (Vec::new(), None);
-        while let Some(message) = messages.next().await {
+        // A server that died with the request in hand answers nobody, and its successor knows
+        // nothing of it.
+        let silence = patience.unwrap_or_default() + ANSWERS_WITHIN;
+        let next = async |messages: &mut Batch| timeout(silence, messages.next()).await;
+        while let Some(message) = next(&mut messages).await.map_err(|error| lost(&error))? {
             let message = message.map_err(|error| lost(&error))?;
             let info = message.info().map_err(|error| lost(&error))?;
             if info.consumer_sequence != reader.delivered + 1 {

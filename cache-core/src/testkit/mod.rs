@@ -10,6 +10,7 @@ pub mod fleet;
 pub mod history;
 pub mod ledger;
 pub mod logs;
+pub mod manager;
 pub mod servers;
 pub mod troubled;
 pub mod until;

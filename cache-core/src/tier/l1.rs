@@ -243,7 +243,7 @@ impl<V: Send + Sync + 'static> L1<V> {
     /// Tells the store of some reads that the front answered, so that it learns what is
     /// popular; by the clock, whose lowest digits are as good as drawn by lot.
     fn tell_store(&self, hash: KeyHash, held: &Arc<Held<V>>, now: Tick) {
-        if now.since_start().subsec_nanos() % TELL_ONE_IN != 0 {
+        if !now.since_start().subsec_nanos().is_multiple_of(TELL_ONE_IN) {
             return;
         }
         let is_there = self.store.get(&hash.0);

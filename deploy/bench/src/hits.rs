@@ -16,8 +16,10 @@ const TURNS: usize = 7;
 const VALUE: usize = 256;
 
 /// Reads that are all answered from memory, of so many keys.
-pub fn run(keys: usize) {
-    let names: Vec<Vec<u8>> = (0..keys).map(|n| format!("user:{n}").into_bytes()).collect();
+pub fn run(keys: usize) -> String {
+    let names: Vec<Vec<u8>> = (0..keys)
+        .map(|n| format!("user:{n}").into_bytes())
+        .collect();
     let shared: Vec<Arc<[u8]>> = names.iter().map(|name| name.clone().into()).collect();
     let order = load::zipf(keys, READS, 1);
     let runtime = Runtime::new().expect("threads");
@@ -34,18 +36,26 @@ pub fn run(keys: usize) {
     let rows = vec![
         Row {
             name: "a vector's element",
-            work: Box::new(|| order.iter().for_each(|n| drop(black_box(limit[at(n)].clone())))),
+            work: Box::new(|| {
+                order
+                    .iter()
+                    .for_each(|n| drop(black_box(limit[at(n)].clone())))
+            }),
         },
         Row {
             name: "quick_cache",
             work: Box::new(|| {
-                order.iter().for_each(|n| drop(black_box(quick.get(&shared[at(n)]).expect("hit"))));
+                order
+                    .iter()
+                    .for_each(|n| drop(black_box(quick.get(&shared[at(n)]).expect("hit"))));
             }),
         },
         Row {
             name: "moka",
             work: Box::new(|| {
-                order.iter().for_each(|n| drop(black_box(moka.get(&shared[at(n)]).expect("hit"))));
+                order
+                    .iter()
+                    .for_each(|n| drop(black_box(moka.get(&shared[at(n)]).expect("hit"))));
             }),
         },
         Row {
@@ -69,7 +79,12 @@ pub fn run(keys: usize) {
             }),
         },
     ];
-    table::run(&format!("L1 hits, {keys} keys, zipf 0.99, {VALUE} B"), READS, TURNS, rows);
+    table::run(
+        &format!("L1 hits, {keys} keys, zipf 0.99, {VALUE} B"),
+        READS,
+        TURNS,
+        rows,
+    )
 }
 
 async fn ours(names: &[Vec<u8>]) -> Cache<Bytes> {
@@ -82,7 +97,10 @@ async fn ours(names: &[Vec<u8>]) -> Cache<Bytes> {
     policy.unleased_set = cache_core::policy::UnleasedSet::Stores;
     let cache = Cache::open(&domain, policy, Raw).expect("a cache");
     for name in names {
-        cache.set(name, Some(Bytes::from(vec![7; VALUE])), None).await.expect("it is stored");
+        cache
+            .set(name, Some(Bytes::from(vec![7; VALUE])), None)
+            .await
+            .expect("it is stored");
     }
     for name in names {
         cache.get(name).await.expect("a key");

@@ -5,6 +5,7 @@ mod load;
 mod table;
 
 fn main() {
-    hits::run(10_000);
-    if std::env::args().nth(1).is_none() { hits::run(1_000_000); }
+    for keys in [10_000, 1_000_000] {
+        print!("{}", hits::run(keys));
+    }
 }

@@ -56,6 +56,7 @@ impl Face {
         } = self;
         let shown = Admin {
             registry: Arc::new(registry),
+            look: admin::no_parts(),
             not_ready: Arc::new(move || {
                 let away = (!link.is_up()).then(|| "NATS is away".to_owned());
                 not_ready.read().clone().or(away)

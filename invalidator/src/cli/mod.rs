@@ -21,6 +21,7 @@ pub mod tail;
 pub mod test;
 
 use crate::metrics::VERSION;
+use cache_core::ops::manager::Variables;
 use cache_core::ops::telemetry;
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
@@ -85,8 +86,8 @@ Exit codes: 0 ended as asked, 1 failed, 2 wrong arguments or configuration,
 ended at once by a second SIGINT or SIGTERM.";
 
 impl Cli {
-    /// Does what the arguments say.
-    pub async fn run(self) -> ExitCode {
+    /// Does what the arguments say; a service tells it to the `manager` that started it.
+    pub async fn run(self, manager: &Variables) -> ExitCode {
         let usual = match self.command {
             Command::Serve(_) => "info",
             // The end of a connection is told by whoever goes on after it.
@@ -97,7 +98,7 @@ impl Cli {
         let log = self.log.as_deref().unwrap_or(usual);
         telemetry::start(Some(log), std::io::stderr().is_terminal());
         let code = match self.command {
-            Command::Serve(args) => serve::run(&args).await,
+            Command::Serve(args) => serve::run(&args, manager).await,
             Command::Check(args) => check::run(&args).await,
             Command::Explain(args) => explain::run(&args),
             Command::Capture(args) => capture::run(args).await,

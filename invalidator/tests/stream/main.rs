@@ -13,6 +13,7 @@ mod flush;
 mod inspect;
 mod lag;
 mod letters;
+mod manager;
 mod mariadb;
 mod outage;
 mod outbox;

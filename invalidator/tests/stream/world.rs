@@ -4,6 +4,7 @@ use async_nats::jetstream::stream::Config;
 use async_nats::jetstream::{self, Context};
 use cache_core::model::key::{Address, Bucket, KeySpace};
 use cache_core::model::position::Position;
+use cache_core::ops::manager::Manager;
 use cache_core::testkit::servers::nats::NatsServer;
 use cache_core::testkit::servers::redis::RedisServer;
 use cache_core::testkit::until::until_some;
@@ -105,7 +106,13 @@ impl World {
         let stop = CancellationToken::new();
         let running = Running {
             admin: admin.local_addr().expect("it is bound"),
-            task: tokio::spawn(app::live(service, rules, admin, stop.clone())),
+            task: tokio::spawn(app::live(
+                service,
+                rules,
+                admin,
+                Manager::default(),
+                stop.clone(),
+            )),
             stop,
         };
         until("it reads events", || running.is_ready()).await;

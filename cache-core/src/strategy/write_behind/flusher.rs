@@ -15,6 +15,8 @@ use std::time::Duration;
 const LISTEN: Duration = Duration::from_millis(100);
 /// The pause after the queue did not answer.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How much longer than it may the last round is waited for.
+const GRACE: Duration = Duration::from_secs(1);
 /// How often the backlog is looked at.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
@@ -43,8 +45,23 @@ enum Stop {
 }
 
 impl<V: Send + Sync + 'static> Flusher<V> {
-    /// Writes until the domain is left.
+    /// Writes until the domain is left, and then for as long as it may. A queue that does not
+    /// answer then holds nobody up: what it holds is written by the next leader.
     pub(super) async fn run(self: Arc<Self>) {
+        let late = async {
+            self.tiers.domain.leaving().cancelled().await;
+            tokio::time::sleep(self.behind.drain + GRACE).await;
+        };
+        tokio::select! {
+            () = self.clone().lead() => {}
+            () = late => {
+                let cache = &self.tiers.policy.name;
+                tracing::warn!(%cache, "left while the queue of writes did not answer");
+            }
+        }
+    }
+
+    async fn lead(self: Arc<Self>) {
         let leaving = self.tiers.domain.leaving();
         loop {
             let lead = || self.queue.lead(self.span());
@@ -104,6 +121,10 @@ impl<V: Send + Sync + 'static> Flusher<V> {
                 Err(QueueError::Deposed) => return Stop::Deposed,
                 Err(error) => {
                     self.silent(&error);
+                    let now = self.tiers.domain.clock().now();
+                    if leading.leaves.is_some_and(|until| now >= until) {
+                        return Stop::Leaving;
+                    }
                     if leading.lead.leads_for().is_zero() {
                         return Stop::Deposed;
                     }
