@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::{Connected, TcpConnectInfo, UdsConnectInfo};
@@ -29,6 +30,8 @@ pub const CONNECTIONS_MAX: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it is waited after the system refused to accept one.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How often it is said that there are too many connections.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 /// What every client of HTTP/2 says first, in bytes.
 const PREFACE: usize = 24;
 
@@ -120,7 +123,7 @@ impl Accept {
         let (sender, accepted) = mpsc::channel(1);
         tokio::spawn(async move {
             let places = Arc::new(Semaphore::new(self.connections_max));
-            let mut is_full = false;
+            let mut said: Option<Instant> = None;
             loop {
                 let stream = tokio::select! {
                     accepted = door.next() => accepted,
@@ -135,15 +138,13 @@ impl Accept {
                     }
                 };
                 let Ok(place) = places.clone().try_acquire_owned() else {
-                    // Once, and not for each that comes meanwhile.
-                    if !is_full {
+                    if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
                         let most = self.connections_max;
                         tracing::warn!(most, "too many connections: more are closed at once");
+                        said = Some(Instant::now());
                     }
-                    is_full = true;
                     continue;
                 };
-                is_full = false;
                 let (accept, sender) = (self.clone(), sender.clone());
                 tokio::spawn(async move {
                     let began = tokio::time::timeout(accept.patience, accept.begin(stream, place));

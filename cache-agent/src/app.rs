@@ -40,9 +40,9 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 /// How often it is looked whether invalidations can be told.
 const MIND: Duration = Duration::from_millis(200);
 
-/// How long leaving the domain takes at most, after the drain: 10 s for writes that wait,
-/// 2 s for an L2 that is away, and room.
-pub const LEAVE: Duration = Duration::from_secs(15);
+/// How long leaving the domain takes at most, after the drain and beside the last call that
+/// writes: 10 s for writes that wait, 5 s for their queue, 2 s for an L2 that is away, and room.
+const LEAVE: Duration = Duration::from_secs(20);
 
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -243,7 +243,7 @@ impl App {
         mind.abort();
         self.agent.leases.clear();
         if let Some(domain) = self.agent.caches.domain() {
-            let left = tokio::time::timeout(LEAVE, domain.leave()).await;
+            let left = tokio::time::timeout(self.leaves_within(), domain.leave()).await;
             if left.is_err() {
                 tracing::error!("the domain was not left in order: its servers do not answer");
             }
@@ -252,6 +252,11 @@ impl App {
         // The admin listener has nothing to lose: it is not waited for in vain.
         let _ = tokio::time::timeout(RETRY_MIN, admin).await;
         ended
+    }
+
+    /// How long it takes to leave the domain at most.
+    pub fn leaves_within(&self) -> Duration {
+        LEAVE + self.agent.caches.longest_write()
     }
 
     /// Says whether invalidations can be told, for ever.

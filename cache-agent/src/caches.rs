@@ -12,6 +12,7 @@ use cache_core::wire::codec::Raw;
 use cache_core::{Cache, Domain, Error, Name, Policy, ReadThrough, WriteBehind, WriteThrough};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// The configured caches.
 ///
@@ -77,6 +78,13 @@ impl Caches {
     pub fn behind(&self) -> impl Iterator<Item = &Name> {
         let names = self.policies.keys();
         names.filter(|name| self.strategies.of(name).writes == WriteMode::Behind)
+    }
+
+    /// How long one call of the application may take that writes from a queue.
+    pub fn longest_write(&self) -> Duration {
+        let behind = self.behind().filter_map(|name| self.policies.get(name));
+        let longest = behind.map(|policy| policy.write_timeout).max();
+        longest.unwrap_or_default()
     }
 
     /// Opens all of them in a domain, whose changes are told to `feed`. A second call does

@@ -143,17 +143,19 @@ impl Callers {
     pub fn holder(&self, token: &str) -> Option<Caller> {
         // All of them, so that the time does not tell whose token is nearly right.
         let all = self.0.known.load();
-        let known = all
-            .iter()
-            .fold(None, |found, known| match known.has(token) {
-                true => Some(known),
+        let (known, generation) = all.iter().fold(None, |found, known| {
+            // Before the look: whatever changes from here on is noticed.
+            let generation = known.generation();
+            match known.has(token) {
+                true => Some((known, generation)),
                 false => found,
-            })?;
+            }
+        })?;
         Some(Caller {
             known: known.clone(),
             by: By::Token {
                 text: token.into(),
-                generation: known.generation(),
+                generation,
             },
             then: known.identity(),
         })

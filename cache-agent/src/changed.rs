@@ -47,7 +47,7 @@ fn differing(table: &str, before: &[Key], after: &[Key]) -> Vec<String> {
     let differ = names.filter(|name| match (find(before, name), find(after, name)) {
         // What follows from another key is named by that one.
         (Some(a), Some(b)) if (a.by, b.by) == (By::Default, By::Default) => false,
-        (a, b) => value(a) != value(b),
+        (a, b) => a.and_then(|key| key.value) != b.and_then(|key| key.value),
     });
     differ
         .map(|key| match table {
@@ -55,11 +55,6 @@ fn differing(table: &str, before: &[Key], after: &[Key]) -> Vec<String> {
             table => format!("{table}.{key}"),
         })
         .collect()
-}
-
-/// Both kinds of quotes mean the same.
-fn value(key: Option<Key>) -> Option<String> {
-    Some(key?.value?.replace('\'', "\""))
 }
 
 #[cfg(test)]

@@ -63,6 +63,10 @@ impl Known {
 
     /// Is this from here on, with these tokens.
     pub fn becomes(&self, identity: Identity, tokens: Vec<String>) {
+        if *self.tokens.read() != tokens {
+            // No old token has what comes, nor a new one what was.
+            self.has_tokens(Vec::new());
+        }
         self.identity.store(Arc::new(identity));
         self.has_tokens(tokens);
     }

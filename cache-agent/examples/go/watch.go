@@ -28,6 +28,9 @@ func (w *Watch) Hears() bool { return atomic.LoadInt32(&w.hears) == 1 }
 
 // Run watches until the context is done.
 func (w *Watch) Run(ctx context.Context, channel grpc.ClientConnInterface) {
+	if len(w.Caches) == 0 {
+		panic("name the caches: a gap may be of all of them")
+	}
 	stub, cursor := pb.NewInvalidationServiceClient(channel), ""
 	for ctx.Err() == nil {
 		cursor = w.follow(ctx, stub, cursor)

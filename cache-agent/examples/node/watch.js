@@ -18,6 +18,7 @@ class Watch {
   #closed = false;
 
   constructor(address, caches, drop) {
+    if (caches.length === 0) throw new Error('name the caches: a gap may be of all of them');
     this.#stub = new v1.InvalidationService(address, credentials.createInsecure(), OPTIONS);
     this.#run(caches, drop);
   }

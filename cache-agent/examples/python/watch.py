@@ -16,6 +16,8 @@ class Watch:
     """
 
     def __init__(self, channel, caches, drop):
+        if not caches:
+            raise ValueError("name the caches: a gap that says no names is of all of them")
         self.hears = False
         self._stub = InvalidationServiceStub(channel)
         self._caches, self._drop = caches, drop
@@ -35,7 +37,9 @@ class Watch:
             except (grpc.aio.AioRpcError, TimeoutError):
                 pass
             finally:
-                self.hears = False
+                if not caches:
+            raise ValueError("name the caches: a gap that says no names is of all of them")
+        self.hears = False
                 told.cancel()
             await asyncio.sleep(PAUSE)
 

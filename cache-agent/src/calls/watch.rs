@@ -98,10 +98,12 @@ impl Agent {
 /// The next thing to be told; after an error there is none.
 async fn step(watch: Option<Watch>) -> Option<(Result<v1::WatchResponse, Failure>, Option<Watch>)> {
     let mut watch = watch?;
+    let next = watch.next().await;
+    // After the wait: who is gone meanwhile is told nothing more.
     if let Some(Err(gone)) = watch.caller.as_ref().map(Caller::is_as_before) {
         return Some((Err(gone), None));
     }
-    match watch.next().await {
+    match next {
         Some(event) => {
             let cursor = watch.agent.watcher.feed.cursor(watch.at);
             let event = Some(event);

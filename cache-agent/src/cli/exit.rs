@@ -1,6 +1,6 @@
 //! How serving ends, and what is said of it.
 
-use crate::app::{App, LEAVE};
+use crate::app::App;
 use crate::config::Drain;
 use crate::listen::{Doors, ListenError};
 use cache_core::ops::exit::Exit;
@@ -70,7 +70,7 @@ pub async fn serve(
         Some(served) => served,
         None => {
             let drain = app.drain_or(drain);
-            manager.stopping(drain.delay + drain.timeout + LEAVE);
+            manager.stopping(drain.delay + drain.timeout + app.leaves_within());
             stop.cancel();
             tokio::select! {
                 served = &mut serving => served,

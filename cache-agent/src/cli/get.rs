@@ -69,8 +69,8 @@ pub async fn run(args: &Args, format: Format) -> Ended {
         primary: false,
     }));
     match format {
-        Format::Json => say::object(&object(&result))?,
-        Format::Text => text(&result)?,
+        Format::Json => say::unless_gone(say::object(&object(&result)))?,
+        Format::Text => say::unless_gone(text(&result))?,
     }
     Ok(match result {
         Got::Hit(_) => Exit::Done,

@@ -21,8 +21,6 @@ use tower::service_fn;
 
 /// More than any value that an agent takes.
 pub const MESSAGE_MAX: usize = 32 << 20;
-/// How long an answer may take by default: a person waits as long.
-const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where the agent's API is.
 #[derive(Clone, Debug, clap::Args)]
@@ -32,7 +30,7 @@ pub struct Api {
     #[arg(default_value = "http://127.0.0.1:7390", value_parser = address)]
     agent: String,
     #[command(flatten)]
-    way: Way,
+    access: Access,
 }
 
 /// Where the agent's admin listener is.
@@ -43,12 +41,12 @@ pub struct Admin {
     #[arg(default_value = "http://127.0.0.1:9464", value_parser = address)]
     admin: String,
     #[command(flatten)]
-    way: Way,
+    access: Access,
 }
 
 /// What lets a command in, and how long it waits.
 #[derive(Clone, Debug, clap::Args)]
-struct Way {
+pub struct Access {
     /// A file with the token of an [[identity]]
     #[arg(long, env = "CACHE_AGENT_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -96,22 +94,16 @@ impl Api {
     /// used.
     pub async fn connect(&self) -> Result<Reached, Trouble> {
         let hint = "is it running? name it with --agent or CACHE_AGENT_ADDR";
-        self.way.connect(&self.agent, hint).await
+        self.access.connect(&self.agent, hint).await
     }
 }
 
 impl Admin {
-    /// One at an address, which lets everybody in.
-    pub fn at(address: &str) -> Self {
+    /// One at an address.
+    pub fn at(address: &str, access: Access) -> Self {
         Self {
             admin: address.to_owned(),
-            way: Way {
-                token_file: None,
-                tls_ca: None,
-                tls_cert: None,
-                tls_key: None,
-                timeout: TIMEOUT,
-            },
+            access,
         }
     }
 
@@ -121,11 +113,11 @@ impl Admin {
     /// As [`Api::connect`].
     pub async fn connect(&self) -> Result<Reached, Trouble> {
         let hint = "is it running? name its admin listener with --admin or CACHE_AGENT_ADMIN";
-        self.way.connect(&self.admin, hint).await
+        self.access.connect(&self.admin, hint).await
     }
 }
 
-impl Way {
+impl Access {
     async fn connect(&self, address: &str, hint: &'static str) -> Result<Reached, Trouble> {
         let unfit = |error: cache_core::Error| Trouble::usage(error.to_string());
         let token = self.token_file.as_deref().map(|file| {
@@ -203,7 +195,8 @@ impl Reached {
             }
             // The agent says a reason; without one, it was not the agent.
             Code::Unavailable if reason.is_none() => unreachable(&self.address, self.hint, status),
-            Code::DeadlineExceeded if reason.is_none() => {
+            // The second is how the transport calls it.
+            Code::DeadlineExceeded | Code::Cancelled if reason.is_none() => {
                 let text = format!("{} gave no answer within {:?}", self.address, self.timeout);
                 Trouble::with(Exit::Unreachable, text)
             }

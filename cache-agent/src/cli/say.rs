@@ -77,7 +77,10 @@ impl Serialize for Bytes<'_> {
 /// Says how a command ended.
 pub fn ended(ended: Ended) -> Exit {
     ended.unwrap_or_else(|trouble| {
-        complain(&trouble.text);
+        // That whoever reads has seen enough is no trouble.
+        if !trouble.text.is_empty() {
+            complain(&trouble.text);
+        }
         trouble.exit
     })
 }
@@ -102,10 +105,22 @@ pub fn say(data: &[u8]) -> Result<(), Trouble> {
     match out.write_all(data).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-            Err(Trouble::with(Exit::Done, "whoever reads has gone"))
+            Err(Trouble::with(Exit::Done, ""))
         }
         Err(error) => Err(Trouble::failed(format!("cannot write: {error}"))),
     }
+}
+
+/// For a command with something else to say by its code: that whoever reads has seen enough
+/// changes nothing.
+///
+/// # Errors
+/// As [`say`], but for that.
+pub fn unless_gone(said: Result<(), Trouble>) -> Result<(), Trouble> {
+    said.or_else(|trouble| match trouble.exit {
+        Exit::Done => Ok(()),
+        _ => Err(trouble),
+    })
 }
 
 /// Writes a line of data.

@@ -18,7 +18,7 @@ use tokio_stream::StreamExt;
 pub struct Args {
     /// The caches; all if none is named
     caches: Vec<String>,
-    /// Go on after this cursor, which is the last one that was shown
+    /// Go on after this cursor: the last one of --output json
     #[arg(long, value_name = "CURSOR", default_value = "")]
     from: String,
     /// Signs of life too
@@ -56,7 +56,11 @@ pub async fn run(args: &Args, format: Format) -> Ended {
             Some(heard) => heard.map_err(|status| reached.why(&status))?,
             None => return Err(Trouble::failed("the agent ended the watch")),
         };
-        let lines = lines(&heard, args.heartbeats);
+        let mut lines = lines(&heard, args.heartbeats);
+        // Whoever goes on from a cursor has seen all that came with it.
+        if let Some((_, last)) = lines.last_mut() {
+            last["cursor"] = json!(heard.cursor);
+        }
         for (text, object) in lines
             .into_iter()
             .take(left.try_into().unwrap_or(usize::MAX))
@@ -76,15 +80,15 @@ fn lines(heard: &WatchResponse, heartbeats: bool) -> Vec<(String, Value)> {
     match &heard.event {
         Some(Event::Invalidations(those)) => {
             let all = those.all.iter();
-            all.map(|one| invalidation(one, &heard.cursor)).collect()
+            all.map(invalidation).collect()
         }
-        Some(Event::Gap(gap)) => vec![gap_line(gap, &heard.cursor)],
-        Some(Event::Heartbeat(beat)) if heartbeats => vec![beat_line(beat, &heard.cursor)],
+        Some(Event::Gap(gap)) => vec![gap_line(gap)],
+        Some(Event::Heartbeat(beat)) if heartbeats => vec![beat_line(beat)],
         _ => Vec::new(),
     }
 }
 
-fn invalidation(one: &Invalidation, cursor: &str) -> (String, Value) {
+fn invalidation(one: &Invalidation) -> (String, Value) {
     let (kind, target, shown) = match &one.target {
         Some(Target::Key(key)) => ("key", json!(Bytes(key)), readable(key)),
         Some(Target::Tag(tag)) => ("tag", json!(tag), readable(tag.as_bytes())),
@@ -108,24 +112,23 @@ fn invalidation(one: &Invalidation, cursor: &str) -> (String, Value) {
         "target": target,
         "position": at,
         "changed_at": one.changed_at.map(|at| at.to_string()),
-        "cursor": cursor,
     });
     (text, object)
 }
 
-fn gap_line(gap: &Gap, cursor: &str) -> (String, Value) {
+fn gap_line(gap: &Gap) -> (String, Value) {
     let of = match gap.caches.is_empty() {
         true => "all caches".to_owned(),
         false => gap.caches.join(", "),
     };
     let text = format!("gap: {of}: {}", gap.reason);
     let object = json!({
-        "event": "gap", "caches": gap.caches, "reason": gap.reason, "cursor": cursor,
+        "event": "gap", "caches": gap.caches, "reason": gap.reason,
     });
     (text, object)
 }
 
-fn beat_line(beat: &Heartbeat, cursor: &str) -> (String, Value) {
+fn beat_line(beat: &Heartbeat) -> (String, Value) {
     let lag = beat.lag.and_then(|lag| Duration::try_from(lag).ok());
     let mut text = match beat.hears {
         true => "heartbeat".to_owned(),
@@ -138,7 +141,6 @@ fn beat_line(beat: &Heartbeat, cursor: &str) -> (String, Value) {
         "event": "heartbeat",
         "hears": beat.hears,
         "lag_seconds": lag.map(|lag| lag.as_secs_f64()),
-        "cursor": cursor,
     });
     (text, object)
 }

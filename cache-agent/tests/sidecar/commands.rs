@@ -251,6 +251,21 @@ async fn what_fails_is_told_with_its_reason_and_a_code() {
             said.errors
         );
     }
+    // One that takes connections and says nothing.
+    let hung = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}", hung.local_addr().expect("its address"));
+    let args = [
+        "get",
+        "notes",
+        "k",
+        "--agent",
+        &address,
+        "--timeout",
+        "300ms",
+    ];
+    let said = ended(alone(&args)).await;
+    assert_eq!(said.code, 4, "{}", said.errors);
+    assert!(said.errors.contains("no answer within"), "{}", said.errors);
     let said = ended(alone(&["get", "notes", "k", "--agent", "localhost"])).await;
     assert_eq!((said.code, said.errors.contains("unix:///")), (2, true));
 }

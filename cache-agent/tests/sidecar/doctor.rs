@@ -29,7 +29,7 @@ async fn the_configuration_in_effect_is_shown_without_passwords() {
     for line in [
         "timeout = \"50ms\"  # from outside",
         "# address = \"127.0.0.1:9464\"  (default)",
-        "ttl = '5m'",
+        "ttl = \"5m\"",
         "# deadline = \"1s\"  (default)",
     ] {
         assert!(

@@ -39,6 +39,11 @@ async fn who_stops_half_way_is_let_go() {
     let quiet = TcpStream::connect(world.resp).await.expect("it listens");
     let (half, unix, tcp) = tokio::join!(closed(half), closed(unix), closed(tcp));
     println!("half a command {half:?}, silent {unix:?}, half a frame {tcp:?}");
+    let at_least = Duration::from_secs(25);
+    assert!(
+        half >= at_least && unix >= at_least && tcp >= at_least,
+        "and not at once"
+    );
     let mut quiet = quiet;
     quiet.write_all(b"PING\r\n").await.expect("it is there");
     let mut pong = [0; 7];

@@ -72,7 +72,11 @@ impl<'a> Section<'a> {
         };
         let flag = match value.get_ref() {
             DeValue::Boolean(flag) => Ok(*flag),
-            other => Err(mismatch("true or false", other)),
+            other => {
+                let text = self.text_from_outside(value);
+                let flag = text.and_then(|text| text.parse().ok());
+                flag.ok_or_else(|| mismatch("true or false", other))
+            }
         };
         self.judge(key, value, flag).unwrap_or(default)
     }
@@ -86,13 +90,24 @@ impl<'a> Section<'a> {
             self.falls_back(key, default);
             return default;
         };
+        let fits = |wide: i64| {
+            let number = T::try_from(wide).ok();
+            number.filter(|number| range.contains(number))
+        };
         let number = match value.get_ref() {
             DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix())
                 .ok()
-                .and_then(|wide| T::try_from(wide).ok())
-                .filter(|number| range.contains(number))
+                .and_then(fits)
                 .ok_or_else(|| outside(digits, &range, |n| n, default)),
-            other => Err(mismatch("a whole number", other)),
+            other => match self
+                .text_from_outside(value)
+                .map(|text| (text, text.parse::<i64>()))
+            {
+                Some((text, Ok(wide))) => {
+                    fits(wide).ok_or_else(|| outside(text, &range, |n| n, default))
+                }
+                _ => Err(mismatch("a whole number", other)),
+            },
         };
         self.judge(key, value, number).unwrap_or(default)
     }
@@ -156,17 +171,19 @@ impl<'a> Section<'a> {
         mut parse: impl FnMut(&str) -> Result<T, E>,
     ) -> Option<Vec<T>> {
         let value = self.look(key)?;
-        let outside = value.span().start > self.file.text.len();
         let split: DeArray<'_>;
         let elements = match value.get_ref() {
-            DeValue::String(text) if outside => {
-                let one = |one: &'a str| Spanned::new(value.span(), DeValue::String(one.into()));
-                split = overrides::parts(text).map(one).collect();
-                Ok(&split)
-            }
             DeValue::Array(elements) if elements.len() > LIST_MAX => Err(too_many()),
             DeValue::Array(elements) => Ok(elements),
-            other => Err(mismatch("a list of strings", other)),
+            other => match self.text_from_outside(value) {
+                Some(text) => {
+                    let one =
+                        |one: &'a str| Spanned::new(value.span(), DeValue::String(one.into()));
+                    split = overrides::parts(text).map(one).collect();
+                    Ok(&split)
+                }
+                None => Err(mismatch("a list of strings", other)),
+            },
         };
         let elements = self.judge(key, value, elements)?;
         let mut all = Vec::with_capacity(elements.len());

@@ -19,13 +19,11 @@ pub struct Override {
 /// A value given from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Given {
-    /// A string.
+    /// A string, and where something else is asked for, its text: `true`, `7`, or the elements
+    /// of a list between commas.
     Text(String),
     /// A list of strings.
     List(Vec<String>),
-    /// What TOML takes it for, or else a string; and where a list belongs, what is between
-    /// its commas.
-    Raw(String),
 }
 
 impl Override {
@@ -54,7 +52,7 @@ impl Override {
             Some(Self {
                 table: table.to_owned().into(),
                 key: key.to_owned().into(),
-                value: Given::Raw(value),
+                value: Given::Text(value),
             })
         };
         let mut all: Vec<_> = variables.into_iter().filter_map(read).collect();
@@ -76,18 +74,19 @@ pub fn parts(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Puts the values where the file has, or would have, them. Their place is `at`,
-/// which lies outside the file.
-pub fn apply<'t>(file: &mut DeTable<'t>, overrides: &'t [Override], at: usize) {
+/// which lies outside the file. Gives back those that there is no single place for.
+pub fn apply<'t>(
+    file: &mut DeTable<'t>,
+    overrides: &'t [Override],
+    at: usize,
+) -> Vec<&'t Override> {
+    let mut nowhere = Vec::new();
     let place = |value| Spanned::new(at..at, value);
     let text = |text: &'t str| place(DeValue::String(Cow::Borrowed(text)));
     for given in overrides {
         let value = match &given.value {
             Given::Text(one) => text(one),
             Given::List(all) => place(DeValue::Array(all.iter().map(|one| text(one)).collect())),
-            Given::Raw(raw) => match DeValue::parse(raw) {
-                Ok(value) => placed(value.into_inner(), at),
-                Err(_) => text(raw),
-            },
         };
         let name = |name: &'t str| Spanned::new(at..at, Cow::Borrowed(name));
         if given.table.is_empty() {
@@ -97,21 +96,12 @@ pub fn apply<'t>(file: &mut DeTable<'t>, overrides: &'t [Override], at: usize) {
         let table = file
             .entry(name(&given.table))
             .or_insert_with(|| place(DeValue::Table(DeTable::new())));
-        // Anything else under the table's name is an error that the reader reports.
-        if let DeValue::Table(table) = table.get_mut() {
-            table.insert(name(&given.key), value);
+        match table.get_mut() {
+            DeValue::Table(table) => {
+                table.insert(name(&given.key), value);
+            }
+            _ => nowhere.push(given),
         }
     }
-}
-
-/// The value with its own place, and not that within the variable's text.
-fn placed(value: DeValue<'_>, at: usize) -> Spanned<DeValue<'_>> {
-    let value = match value {
-        DeValue::Array(all) => {
-            let all = all.into_iter().map(|one| placed(one.into_inner(), at));
-            DeValue::Array(all.collect())
-        }
-        other => other,
-    };
-    Spanned::new(at..at, value)
+    nowhere
 }

@@ -97,7 +97,16 @@ pub fn show<T>(
     let mut found = None;
     let mut shown = Shown::default();
     if report.is_empty() {
-        overrides::apply(table.get_mut(), overrides, text.len() + 1);
+        for given in overrides::apply(table.get_mut(), overrides, text.len() + 1) {
+            let (table, key) = (&given.table, &given.key);
+            report.add(Problem {
+                place: None,
+                message: format!("`{key}` of [{table}] is given from outside, and cannot be"),
+                hint: Some(format!(
+                    "there may be several [[{table}]]: set it in the file"
+                )),
+            });
+        }
         let file = File {
             text,
             report: RefCell::new(report),

@@ -140,27 +140,36 @@ impl Place {
             line: text[..start].matches('\n').count() + 1,
             column,
             width: (shown.chars().count() + 1).saturating_sub(column).max(1),
-            shown: without_logins(shown),
+            shown: without_logins(shown, as_wide),
             range,
         }
     }
 }
 
-/// Stars in place of the logins in addresses, one for each character, so that underlines
-/// stay in step.
-pub fn without_logins(shown: &str) -> String {
+/// Stars in place of the logins in addresses: what `stars` says of each.
+///
+/// A login may hold anything, quotes, commas and `://` among it. So it ends at the last `@`
+/// before the next address, or if there is none, at the next one of all: rather a host too few
+/// is shown than a password.
+pub fn without_logins(shown: &str, stars: impl Fn(&str) -> String) -> String {
     let mut rest = shown;
     let mut masked = String::with_capacity(shown.len());
     while let Some((before, address)) = rest.split_once("://") {
-        let ends = address.find(['"', '\'']).unwrap_or(address.len());
-        let login = address[..ends].rfind('@').unwrap_or(0);
+        let next = address.find("://").unwrap_or(address.len());
+        let ends = address[..next].rfind('@').or_else(|| address.find('@'));
+        let login = ends.unwrap_or(0);
         masked.push_str(before);
         masked.push_str("://");
-        masked.extend(address[..login].chars().map(|_| '*'));
+        masked.push_str(&stars(&address[..login]));
         rest = &address[login..];
     }
     masked.push_str(rest);
     masked
+}
+
+/// As many as there are characters, so that underlines stay in step.
+fn as_wide(login: &str) -> String {
+    "*".repeat(login.chars().count())
 }
 
 fn floor_char(text: &str, at: usize) -> usize {
@@ -196,7 +205,7 @@ mod tests {
             ("urls = ['r://u@a', 's://b']", "urls = ['r://*@a', 's://b']"),
             ("mail = 'me@a'", "mail = 'me@a'"),
         ] {
-            assert_eq!(without_logins(line), shown);
+            assert_eq!(without_logins(line, as_wide), shown);
         }
     }
 

@@ -152,6 +152,17 @@ impl<'a> Section<'a> {
         !self.span(key).is_some_and(touched)
     }
 
+    /// Whether this is the place of what was given from outside.
+    fn is_outside(&self, range: &Range<usize>) -> bool {
+        range.start > self.file.text.len()
+    }
+
+    /// The text of what was given from outside, which stands for whatever is asked for.
+    pub(super) fn text_from_outside<'v>(&self, value: &'v Spanned<DeValue<'_>>) -> Option<&'v str> {
+        let text = value.get_ref().as_str();
+        text.filter(|_| self.is_outside(&value.span()))
+    }
+
     fn span(&self, key: &str) -> Option<Range<usize>> {
         Some(self.table?.get(key)?.span())
     }
@@ -161,13 +172,13 @@ impl<'a> Section<'a> {
         if !self.asked.contains(&key) {
             self.asked.push(key);
             let mut shown = self.file.shown.borrow_mut();
-            match value.map(|value| (value.get_ref(), self.file.text.get(value.span()))) {
+            match value.map(|value| (value.get_ref(), self.is_outside(&value.span()))) {
                 // They are shown by themselves.
                 Some((DeValue::Table(_), _)) => {}
                 Some((DeValue::Array(all), _))
                     if all.iter().any(|one| one.get_ref().is_table()) => {}
-                Some((_, Some(text))) => shown.given(self.shown, key, text),
-                Some((value, None)) => shown.from_outside(self.shown, key, value),
+                Some((value, false)) => shown.given(self.shown, key, value),
+                Some((value, true)) => shown.from_outside(self.shown, key, value),
                 None => shown.unset(self.shown, key),
             }
         }
@@ -246,9 +257,7 @@ impl<'a> Section<'a> {
     }
 
     fn report_at(&self, range: Option<Range<usize>>, wrong: Wrong) {
-        let outside = range
-            .as_ref()
-            .is_some_and(|range| range.start > self.file.text.len());
+        let outside = range.as_ref().is_some_and(|range| self.is_outside(range));
         let (place, message) = match range {
             Some(_) if outside => (None, format!("{} (given from outside)", wrong.message)),
             range => (

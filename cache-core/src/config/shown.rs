@@ -56,14 +56,13 @@ impl Shown {
     }
 
     /// The file says what a key is.
-    pub fn given(&mut self, table: TableId, name: &'static str, text: &str) {
-        self.set(table, name, Some(without_logins(text)), By::File);
+    pub fn given(&mut self, table: TableId, name: &'static str, value: &DeValue<'_>) {
+        self.set(table, name, Some(written(value)), By::File);
     }
 
     /// It is said from outside.
     pub fn from_outside(&mut self, table: TableId, name: &'static str, value: &DeValue<'_>) {
-        let text = written(value);
-        self.set(table, name, Some(without_logins(&text)), By::Outside);
+        self.set(table, name, Some(written(value)), By::Outside);
     }
 
     /// It is no key after all: what it names is shown as a table.
@@ -97,9 +96,11 @@ impl Shown {
     }
 }
 
+/// As TOML writes it, without logins: they are looked for before quotes and escapes are put
+/// around them.
 fn written(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) => toml::Value::String(text.to_string()).to_string(),
+        DeValue::String(text) => toml::Value::String(without_logins(text, hidden)).to_string(),
         DeValue::Integer(number) => number.to_string(),
         DeValue::Float(number) => number.to_string(),
         DeValue::Boolean(flag) => flag.to_string(),
@@ -111,6 +112,12 @@ fn written(value: &DeValue<'_>) -> String {
         // A table is refused wherever a key is asked for.
         DeValue::Table(_) => "{}".to_owned(),
     }
+}
+
+/// Their number would tell how long it is.
+fn hidden(login: &str) -> String {
+    let stars = if login.is_empty() { "" } else { "***" };
+    stars.to_owned()
 }
 
 impl fmt::Display for Shown {

@@ -328,7 +328,7 @@ impl<V: Send + Sync + 'static> Drops for Tiers<V> {
     fn serves(&self, key: Key<'_>) -> Option<Position> {
         let hash = self.space.hash(key);
         // Nearly always the end of it, and for moka no read.
-        if !self.l1.has(hash) {
+        if !self.l1.has(hash, key.bytes()) {
             return None;
         }
         let served = self.look(hash, key.bytes(), &Ask::default())?;

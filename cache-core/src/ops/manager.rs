@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -24,6 +25,8 @@ pub struct Manager {
     line: Option<Arc<Line>>,
     /// How long it waits for a sign of life.
     watchdog: Option<Duration>,
+    /// Whether it could not be told that the service serves.
+    owes_ready: Arc<AtomicBool>,
 }
 
 /// The variables by which a service manager says where it listens.
@@ -62,18 +65,22 @@ impl Manager {
         Ok(Self {
             line: Some(Arc::new(Line { socket, to })),
             watchdog: usec.map(Duration::from_micros),
+            owes_ready: Arc::default(),
         })
     }
 
     /// The service serves from here on.
     pub fn ready(&self) {
-        self.tell(&[NotifyState::Ready]);
+        let told = self.tell(&[NotifyState::Ready]);
+        self.owes_ready.store(!told, Ordering::Release);
     }
 
     /// The service reads its configuration again, until [`Manager::ready`].
     pub fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => self.tell(&[NotifyState::Reloading, now]),
+            Ok(now) => {
+                self.tell(&[NotifyState::Reloading, now]);
+            }
             Err(error) => tracing::warn!(%error, "the service manager is not told of a reload"),
         }
     }
@@ -82,6 +89,7 @@ impl Manager {
     /// goes on granting it.
     pub fn stopping(&self, at_most: Duration) {
         let usec = u32::try_from(at_most.as_micros()).unwrap_or(u32::MAX);
+        self.owes_ready.store(false, Ordering::Release);
         self.tell(&[
             NotifyState::Stopping,
             NotifyState::Status("draining"),
@@ -106,12 +114,17 @@ impl Manager {
         let mut fed = None;
         loop {
             let now = tick.tick().await;
+            // Its queue was full; without this word it ends the service.
+            if self.owes_ready.load(Ordering::Acquire) {
+                self.ready();
+            }
             let status = not_ready().unwrap_or_else(|| READY.to_owned());
             if said.as_ref() != Some(&status) {
                 // One line: a new one would begin another message.
                 let line = status.replace('\n', "; ");
-                self.tell(&[NotifyState::Status(&line)]);
-                said = Some(status);
+                if self.tell(&[NotifyState::Status(&line)]) {
+                    said = Some(status);
+                }
             }
             let Some(span) = self.watchdog else { continue };
             // A tick early rather than a tick late.
@@ -122,15 +135,17 @@ impl Manager {
         }
     }
 
-    fn tell(&self, all: &[NotifyState<'_>]) {
-        let Some(line) = &self.line else { return };
+    /// Whether nothing is left to be told.
+    fn tell(&self, all: &[NotifyState<'_>]) -> bool {
+        let Some(line) = &self.line else { return true };
         let text: Vec<_> = all.iter().map(ToString::to_string).collect();
         let sent = line
             .socket
             .send_to_addr(text.join("\n").as_bytes(), &line.to);
-        if let Err(error) = sent {
+        if let Err(error) = &sent {
             tracing::warn!(%error, ?text, "the service manager could not be told");
         }
+        sent.is_ok()
     }
 }
 

@@ -170,7 +170,7 @@ where
             Box::pin(loading) as futures_util::future::BoxFuture<'static, _>
         }));
         let flown = self.tiers.get_or_load(key, &Ask::default(), load).await;
-        let is_kept = self.tiers.l1.has(self.tiers.space.hash(key));
+        let is_kept = self.tiers.l1.has(self.tiers.space.hash(key), key.bytes());
         let began = *began.lock();
         let mut state = self.state.lock();
         if began {

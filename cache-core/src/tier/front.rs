@@ -57,6 +57,12 @@ impl<T> Front<T> {
         None
     }
 
+    /// The same, which counts as no read.
+    pub fn peek(&self, hash: KeyHash, is: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+        let set = self.set(hash)?;
+        set.places.iter().find_map(|place| place.get_if(&is))
+    }
+
     /// Offers the entry of a key; whether it was taken, because it is likely to be read again.
     pub fn offer(&self, hash: KeyHash, is: impl Fn(&T) -> bool, entry: &Arc<T>) -> bool {
         if self.replace(hash, &is, entry) {

@@ -23,7 +23,7 @@ const ENTRY_OVERHEAD: usize = 160;
 
 /// Of so many reads that the front answers, the store hears of one. Of all, it would cost
 /// what the front saves; of too few, it would let go of what is read most.
-const TELL_ONE_IN: u32 = 16;
+const TELL_ONE_IN: u32 = 8;
 
 /// One entry in this process.
 #[derive(Debug)]
@@ -246,11 +246,8 @@ impl<V: Send + Sync + 'static> L1<V> {
         if !now.since_start().subsec_nanos().is_multiple_of(TELL_ONE_IN) {
             return;
         }
-        let is_there = self.store.get(&hash.0);
-        if let Some(front) = &self.front
-            && !is_there.is_some_and(|is| Arc::ptr_eq(&is, held))
-        {
-            front.forget(hash, held);
+        if let Some(front) = &self.front {
+            self.confirm(front, hash, held);
         }
     }
 
@@ -264,9 +261,13 @@ impl<V: Send + Sync + 'static> L1<V> {
     /// still holds for it, and not the best one. So the reader looks again: either it sees
     /// the new one in the store, or whoever puts that one sees the old one in the front.
     fn bring_forward(&self, front: &Front<Held<V>>, hash: KeyHash, held: &Arc<Held<V>>) {
-        if !front.offer(hash, |other| other.key == held.key, held) {
-            return;
+        if front.offer(hash, |other| other.key == held.key, held) {
+            self.confirm(front, hash, held);
         }
+    }
+
+    /// The front has no other entry of a key than the store.
+    fn confirm(&self, front: &Front<Held<V>>, hash: KeyHash, held: &Arc<Held<V>>) {
         let is_there = self.store.get(&hash.0);
         if !is_there.is_some_and(|is| Arc::ptr_eq(&is, held)) {
             front.forget(hash, held);
@@ -275,6 +276,9 @@ impl<V: Send + Sync + 'static> L1<V> {
 
     /// An entry of a key, valid or not.
     pub fn held(&self, hash: KeyHash, key: &[u8]) -> Option<Arc<Held<V>>> {
+        if let Some(held) = self.in_front(hash, key) {
+            return Some(held);
+        }
         let held = self.store.get(&hash.0)?;
         (&*held.key == key).then_some(held)
     }
@@ -282,15 +286,23 @@ impl<V: Send + Sync + 'static> L1<V> {
     /// Keeps an entry that L2 accepted or served.
     pub fn put(&self, hash: KeyHash, held: Arc<Held<V>>) {
         self.store.insert(hash.0, held.clone());
-        if let Some(front) = &self.front {
-            front.replace(hash, |other| other.key == held.key, &held);
+        // Of two that are put at once, the store has kept one.
+        if let Some(front) = &self.front
+            && front.replace(hash, |other| other.key == held.key, &held)
+        {
+            self.confirm(front, hash, &held);
         }
     }
 
     /// Whether there is an entry, valid or not. For moka this is no read: it makes the
     /// entry neither younger nor more popular.
-    pub fn has(&self, hash: KeyHash) -> bool {
-        self.store.contains_key(&hash.0)
+    pub fn has(&self, hash: KeyHash, key: &[u8]) -> bool {
+        self.in_front(hash, key).is_some() || self.store.contains_key(&hash.0)
+    }
+
+    fn in_front(&self, hash: KeyHash, key: &[u8]) -> Option<Arc<Held<V>>> {
+        let front = self.front.as_ref()?;
+        front.peek(hash, |held| &*held.key == key)
     }
 
     /// Up to so many of the keys, in no order, valid or not.

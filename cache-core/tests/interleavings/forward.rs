@@ -20,13 +20,17 @@ struct Both {
 /// How a reader brings forward what it found.
 type Bring = fn(&Both, &Arc<u64>);
 
+fn confirm(both: &Both, entry: &Arc<u64>) {
+    let is_there = both.store.get(&0);
+    if !is_there.is_some_and(|is| Arc::ptr_eq(&is, entry)) {
+        both.front.forget(key_hash(), entry);
+    }
+}
+
 /// As L1 does.
 fn looks_again(both: &Both, found: &Arc<u64>) {
     if both.front.offer(key_hash(), |_| true, found) {
-        let is_there = both.store.get(&0);
-        if !is_there.is_some_and(|is| Arc::ptr_eq(&is, found)) {
-            both.front.forget(key_hash(), found);
-        }
+        confirm(both, found);
     }
 }
 
@@ -51,12 +55,60 @@ fn meet(bring: Bring) -> Life {
             }
         }
     });
-    let newer = Arc::new(2);
-    both.store.insert(0, newer.clone());
-    both.front.replace(key_hash(), |_| true, &newer);
+    both.store.insert(0, Arc::new(2));
+    let in_store = both.store.get(&0).expect("it was put");
+    if both.front.replace(key_hash(), |_| true, &in_store) {
+        confirm(&both, &in_store);
+    }
     reader.join().expect("it ends");
     let in_front = both.front.get(key_hash(), |_| true);
     Life::broken_if(in_front.is_some_and(|is| *is == 1))
+}
+
+/// Two are put at once, over a third that the front has.
+fn meet_putters(put: Bring) -> Life {
+    let both = Arc::new(Both {
+        store: Cache::builder().build_with_hasher(RandomState::new()),
+        front: Front::for_bytes(0),
+    });
+    both.store.insert(0, Arc::new(1));
+    both.front.offer(key_hash(), |_| true, &Arc::new(1));
+    let put = move |both: &Both, number: u64| {
+        let entry = Arc::new(number);
+        both.store.insert(0, entry.clone());
+        put(both, &entry);
+    };
+    let other = thread::spawn({
+        let both = both.clone();
+        move || put(&both, 2)
+    });
+    put(&both, 3);
+    other.join().expect("it ends");
+    let (in_store, in_front) = (both.store.get(&0), both.front.get(key_hash(), |_| true));
+    Life::broken_if(in_front.is_some() && in_front != in_store)
+}
+
+/// As L1 does.
+fn replaces_and_confirms(both: &Both, entry: &Arc<u64>) {
+    if both.front.replace(key_hash(), |_| true, entry) {
+        confirm(both, entry);
+    }
+}
+
+fn replaces(both: &Both, entry: &Arc<u64>) {
+    both.front.replace(key_hash(), |_| true, entry);
+}
+
+#[test]
+fn of_two_that_are_put_at_once_the_front_has_the_stores() {
+    let life = || meet_putters(replaces_and_confirms);
+    explore("two putters", PREEMPTIONS, life).must_hold();
+}
+
+#[test]
+fn a_putter_that_does_not_look_again_is_found_out() {
+    let life = || meet_putters(replaces);
+    explore("two putters, unseen", PREEMPTIONS, life).must_be_found_out();
 }
 
 fn search(name: &str, bring: Bring) -> Explored {

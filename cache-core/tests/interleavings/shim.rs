@@ -174,7 +174,7 @@ impl<T> Slot<T> {
 
 /// A flag that may be lost, and is.
 #[derive(Default)]
-pub(crate) struct Hint;
+pub(crate) struct Hint(());
 
 impl Hint {
     pub(crate) fn is_set(&self) -> bool {

@@ -10,6 +10,7 @@ mod contract;
 mod examples;
 mod explain;
 mod flights;
+mod front;
 mod golden;
 mod guard;
 mod herd;

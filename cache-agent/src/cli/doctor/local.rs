@@ -96,8 +96,8 @@ pub fn files(config: &Config, limits: &str) -> Vec<Finding> {
     let resp = listen
         .resp
         .map_or(0, |_| listen.limits.resp_connections_max);
-    let tcp = listen.tcp.map_or(0, |_| listen.accept.connections_max);
-    let needed = tcp + resp + FILES_BESIDE;
+    let doors = usize::from(listen.tcp.is_some()) + usize::from(listen.unix.is_some());
+    let needed = doors * listen.accept.connections_max + resp + FILES_BESIDE;
     let line = limits
         .lines()
         .find(|line| line.starts_with("Max open files"));
@@ -108,11 +108,14 @@ pub fn files(config: &Config, limits: &str) -> Vec<Finding> {
     vec![match allowed >= needed {
         true => Finding::ok(
             PART,
-            format!("{allowed} open files are allowed, {needed} needed"),
+            format!("{allowed} open files are allowed here, {needed} needed"),
         ),
         false => Finding::warn(
             PART,
-            format!("{allowed} open files are allowed; with all connections taken, {needed} are"),
+            format!(
+                "{allowed} open files are allowed here; with all connections taken, {needed} are \
+                 needed"
+            ),
             format!("ulimit -n {needed}; under systemd, LimitNOFILE={needed}"),
         ),
     }]

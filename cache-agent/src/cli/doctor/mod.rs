@@ -7,7 +7,7 @@ pub mod servers;
 use crate::cli::doctor::finding::{Finding, State};
 use crate::cli::figures;
 use crate::cli::file::File;
-use crate::cli::reach::Admin;
+use crate::cli::reach::{Access, Admin};
 use crate::cli::say::{self, Ended, Format, Way};
 use crate::cli::stat;
 use crate::config::Config;
@@ -28,6 +28,8 @@ pub struct Args {
     /// Only what is wrong
     #[arg(long)]
     quiet: bool,
+    #[command(flatten)]
+    access: Access,
 }
 
 const HELP: &str = "\
@@ -60,7 +62,7 @@ pub async fn run(args: &Args, way: &Way) -> Ended {
     out.tell(local::settings(&config))?;
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     out.tell(local::files(&config, &limits))?;
-    out.tell(agent(&config).await)?;
+    out.tell(agent(&config, args.access.clone()).await)?;
     out.tell(servers::all(&config.domain).await)?;
     if let Some(at) = &config.strategies.source {
         out.tell(vec![application(at).await])?;
@@ -88,13 +90,13 @@ impl Out {
                 continue;
             }
             match self.format {
-                Format::Json => say::object(&one)?,
+                Format::Json => say::unless_gone(say::object(&one))?,
                 Format::Text => {
                     if self.part != one.part {
                         self.part = one.part;
-                        say::line(one.part)?;
+                        say::unless_gone(say::line(one.part))?;
                     }
-                    say::line(&one.line(self.coloured))?;
+                    say::unless_gone(say::line(&one.line(self.coloured)))?;
                 }
             }
         }
@@ -103,10 +105,10 @@ impl Out {
 }
 
 /// The agent with this configuration, if it runs; and if not, whether it could listen.
-async fn agent(config: &Config) -> Vec<Finding> {
+async fn agent(config: &Config, access: Access) -> Vec<Finding> {
     const PART: &str = "agent";
     let address = format!("http://{}", config.admin);
-    let Ok(reached) = Admin::at(&address).connect().await else {
+    let Ok(reached) = Admin::at(&address, access).connect().await else {
         let mut found = vec![Finding::ok(PART, format!("none runs at {address}"))];
         found.extend(local::doors(config));
         return found;
@@ -121,6 +123,11 @@ async fn agent(config: &Config) -> Vec<Finding> {
                 _ => Finding::bad(PART, state, "see below, and its log"),
             };
             vec![Finding::ok(PART, text), how]
+        }
+        Err(trouble) if trouble.text.starts_with("TOKEN_") => {
+            let text = format!("one runs at {address}, which asks who is calling");
+            let mend = "name a file with a token of an [[identity]] by --token-file";
+            vec![Finding::warn(PART, text, mend)]
         }
         Err(trouble) => {
             let text = format!("something listens at {address}: {}", trouble.text);

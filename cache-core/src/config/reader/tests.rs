@@ -251,7 +251,7 @@ fn values_from_outside_take_the_place_of_the_files() {
 fn variables_are_named_like_keys_and_read_like_values() {
     let variables = [
         ("APP__SOURCE__BATCH", "7"),
-        ("APP__SOURCE__STREAM", "CDC"),
+        ("APP__SOURCE__STREAM", "2024"),
         ("APP__SOURCE__WAIT", "2s"),
         ("APPLE__SOURCE__BATCH", "8"),
         ("APP_HOME", "/"),
@@ -272,17 +272,13 @@ fn variables_are_named_like_keys_and_read_like_values() {
     assert!(text.contains("unknown key `wait` in [source]"), "{text}");
     named.retain(|given| given.key != "wait");
     let read = read_with("f", "start = 'x'\n", &named, parse);
-    assert_eq!(read, Ok(("now".to_owned(), ("CDC".to_owned(), 7))));
+    assert_eq!(read, Ok(("now".to_owned(), ("2024".to_owned(), 7))));
 }
 
 #[test]
 fn a_list_from_outside_may_be_written_with_commas() {
-    let urls = Override::of("l2", "urls", Given::Raw("redis://a, redis://b".to_owned()));
-    let list = Override::of(
-        "l2",
-        "urls",
-        Given::Raw("['redis://a', 'redis://b']".to_owned()),
-    );
+    let urls = Override::text("l2", "urls", "redis://a, redis://b");
+    let list = Override::of("l2", "urls", Given::list("redis://a, redis://b"));
     for given in [urls, list] {
         let read = read_with("f", "", &[given], |file| {
             file.section("l2", |l2| {
@@ -339,8 +335,8 @@ fn what_is_shown_is_what_is_in_effect_without_passwords() {
 # loader: not set
 
 [l2]
-urls = ['redis://*********@a:1']
-backup = \"redis://*********@b:1\"  # from outside
+urls = [\"redis://***@a:1\"]
+backup = \"redis://***@b:1\"  # from outside
 # timeout = \"200ms\"  (default)
 # user: not set
 
@@ -350,8 +346,48 @@ backup = \"redis://*********@b:1\"  # from outside
 [[rule]]
 # on = true  (default)
 # op = \"delete\"  (default)
-name = 'x'
+name = \"x\"
 ";
     assert_eq!(text, expected);
     assert!(read("f", &text, parse).is_ok(), "it can be read again");
+}
+
+#[test]
+fn no_part_of_a_password_is_shown_whatever_it_holds() {
+    for password in [
+        "it's-secret",
+        "a\"secret",
+        "se,cret",
+        "x://secret",
+        "sec@ret",
+        "\\secret",
+    ] {
+        for address in [
+            format!("redis://me:{password}@a:1"),
+            format!("nats://me:{password}@a:1,nats://me:{password}@b:1"),
+        ] {
+            let text = format!("at = {}\n", toml::Value::String(address.clone()));
+            let parse = |file: &mut Section<'_>| file.string("at");
+            let (_, shown) = show("f", &text, &[], parse).unwrap();
+            let outside = Override::text("", "at", address.clone());
+            let (_, given) = show("f", "", &[outside], parse).unwrap();
+            for text in [shown.to_string(), given.to_string()] {
+                assert!(!text.contains("secret") && !text.contains("cret"), "{text}");
+                assert!(!text.contains("me:"), "{text}");
+            }
+            let report = read("f", &text, |file| Some(file.integer_or("at", 0..=1, 0)));
+            let text = report.unwrap_err().to_string();
+            assert!(!text.contains("secret") && !text.contains("cret"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_key_of_several_tables_cannot_be_given_from_outside() {
+    let given = Override::text("rule", "name", "x");
+    let report = read_with("f", "[[rule]]\nname = 'a'\n", &[given], |file| {
+        Some(file.sections("rule", |rule| rule.string("name")))
+    });
+    let text = report.unwrap_err().to_string();
+    assert!(text.contains("there may be several [[rule]]"), "{text}");
 }

@@ -15,8 +15,9 @@ use std::time::Duration;
 const LISTEN: Duration = Duration::from_millis(100);
 /// The pause after the queue did not answer.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How much longer than it may the last round is waited for.
-const GRACE: Duration = Duration::from_secs(1);
+/// How much longer than a last call of the writer its round may take: a step in L2, and what
+/// a queue takes to say that it does not answer.
+const GRACE: Duration = Duration::from_secs(5);
 /// How often the backlog is looked at.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
@@ -50,7 +51,10 @@ impl<V: Send + Sync + 'static> Flusher<V> {
     pub(super) async fn run(self: Arc<Self>) {
         let late = async {
             self.tiers.domain.leaving().cancelled().await;
-            tokio::time::sleep(self.behind.drain + GRACE).await;
+            // A call that was begun is never left: whether the source has taken it would not be
+            // told to anybody's L1.
+            let last = self.tiers.policy.write_timeout;
+            tokio::time::sleep(self.behind.drain + last + GRACE).await;
         };
         tokio::select! {
             () = self.clone().lead() => {}
