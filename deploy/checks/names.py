@@ -9,6 +9,7 @@ was told.
 import os
 import pathlib
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -63,6 +64,10 @@ for port in (6379, 4222):
     server = socket.create_server((SERVER, port))
     threading.Thread(target=take, args=(server,), daemon=True).start()
 
+# What every container is given beside its image.
+(folder / "dev").mkdir(exist_ok=True)
+for name, minor in (("random", 8), ("urandom", 9)):
+    os.mknod(folder / "dev" / name, stat.S_IFCHR | 0o666, os.makedev(1, minor))
 (folder / "etc/resolv.conf").write_text(f"nameserver {RESOLVER}\n")
 (folder / "etc/invalidator.toml").write_text(SETTINGS)
 (folder / "etc/rules.toml").write_text(RULES)
