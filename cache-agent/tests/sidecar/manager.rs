@@ -51,8 +51,8 @@ async fn the_manager_hears_of_a_life_from_ready_to_stopping() {
     let stopping = place(&manager, "STOPPING=1").expect("it says that it stops");
     assert_eq!(
         manager.told()[stopping],
-        // No delay, 25 s to drain, and 15 s to leave.
-        "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=40000000"
+        // No delay, 25 s to drain, and 20 s to leave.
+        "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=45000000"
     );
     assert!(place(&manager, "READY=1").expect("it was ready") < stopping);
 }
