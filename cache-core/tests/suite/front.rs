@@ -57,8 +57,10 @@ fn what_l1_lets_go_of_the_front_keeps_no_memory_for() {
     let put = |n: u64| -> Weak<Held<u64>> {
         let entry = held(n, &fence);
         l1.put(hash(n), entry.clone());
-        // The first read brings it forward.
-        (0..2).for_each(|_| assert_eq!(look(&l1, n, &fence, Tick::default()), Some(n)));
+        // The first read brings it forward, unless the store has refused it.
+        for _ in 0..2 {
+            let _ = look(&l1, n, &fence, Tick::default());
+        }
         Arc::downgrade(&entry)
     };
     let kept = |all: &[Weak<Held<u64>>]| all.iter().filter(|one| one.upgrade().is_some()).count();
