@@ -50,6 +50,20 @@ fn look(l1: &L1<u64>, n: u64, fence: &Fence, now: Tick) -> Option<u64> {
     }
 }
 
+/// How many of them are in memory once L1 has tidied up as far as it will. moka frees what it
+/// let go of when none of its readers can see it any more, which takes some more steps of it.
+fn kept(l1: &L1<u64>, all: &[Weak<Held<u64>>], most: usize) -> usize {
+    let count = || all.iter().filter(|one| one.upgrade().is_some()).count();
+    for _ in 0..10_000 {
+        l1.tidy_up();
+        if count() <= most {
+            break;
+        }
+        l1.drop_key(hash(u64::MAX - 1));
+    }
+    count()
+}
+
 #[test]
 fn what_l1_lets_go_of_the_front_keeps_no_memory_for() {
     let fence = Fence::new();
@@ -63,23 +77,16 @@ fn what_l1_lets_go_of_the_front_keeps_no_memory_for() {
         }
         Arc::downgrade(&entry)
     };
-    let kept = |all: &[Weak<Held<u64>>]| all.iter().filter(|one| one.upgrade().is_some()).count();
     let all: Vec<_> = (0..10_000).map(put).collect();
-    l1.tidy_up();
-    assert!(
-        (1..=1_000).contains(&kept(&all)),
-        "evicted: {} are kept",
-        kept(&all)
-    );
+    let in_memory = kept(&l1, &all, 1_000);
+    assert!((1..=1_000).contains(&in_memory), "evicted: {in_memory}");
     for n in 0..10_000 {
         l1.drop_key(hash(n));
     }
-    l1.tidy_up();
-    assert_eq!(kept(&all), 0, "dropped one by one");
+    assert_eq!(kept(&l1, &all, 0), 0, "dropped one by one");
     let all: Vec<_> = (0..500).map(put).collect();
     l1.drop_all();
-    l1.tidy_up();
-    assert_eq!(kept(&all), 0, "dropped as a whole");
+    assert_eq!(kept(&l1, &all, 0), 0, "dropped as a whole");
 }
 
 #[test]
