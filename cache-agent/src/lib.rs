@@ -35,6 +35,7 @@ pub mod calls;
 pub mod changed;
 pub mod cli;
 pub mod config;
+pub mod config_file;
 pub mod convert;
 pub mod deadline;
 pub mod demo;

@@ -6,13 +6,13 @@
 use crate::app::App;
 use crate::callers::Callers;
 use crate::changed::changed;
-use crate::config::{self, Config};
+use crate::config::Config;
+use crate::config_file;
 use crate::reloads::Outcome;
 use cache_core::DomainSettings;
 use cache_core::config::overrides::Override;
 use cache_core::config::shown::Shown;
 use cache_core::ops::telemetry::Log;
-use std::io;
 use std::path::PathBuf;
 
 /// The keys that take effect at once; and all of `[[identity]]`, as long as there is one.
@@ -51,7 +51,7 @@ impl Reload {
     /// Reads the file again and does what can be done. Everything about it is logged.
     pub fn again(&self) -> Outcome {
         let file = self.file.display().to_string();
-        let outcome = match self.read(&file) {
+        let outcome = match self.read() {
             Ok(more) if more.is_empty() => {
                 tracing::info!(file, "the configuration was read again and is in effect");
                 Outcome::Applied
@@ -72,11 +72,9 @@ impl Reload {
 
     /// # Errors
     /// Everything that is wrong with the file.
-    fn read(&self, file: &str) -> Result<Vec<String>, String> {
-        let text = std::fs::read_to_string(&self.file);
-        let text = text.map_err(|error: io::Error| error.to_string())?;
-        let (config, shown) =
-            config::show(file, &text, &self.given).map_err(|report| report.to_string())?;
+    fn read(&self) -> Result<Vec<String>, String> {
+        let read = config_file::read(&self.file, &self.given);
+        let (config, shown) = read.map_err(|unfit| unfit.to_string())?;
         let mut more = changed(&self.start, &shown);
         if self.domain != config.domain && !more.iter().any(|key| is_of_domain(key)) {
             more.push("a login in l2 or bus".to_owned());

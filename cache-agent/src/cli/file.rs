@@ -1,12 +1,13 @@
 //! The configuration file, as the commands that need one take it.
 
 use crate::cli::say::Trouble;
-use crate::config::{self, Config};
+use crate::config::Config;
+use crate::config_file::{self, Unfit};
 use cache_core::config::overrides::Override;
 use cache_core::config::shown::Shown;
 use cache_core::ops::exit::Exit;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What variables begin with that stand for keys: `CACHE_AGENT__L2__TIMEOUT`.
 const PREFIX: &str = "CACHE_AGENT";
@@ -25,7 +26,13 @@ impl File {
     /// # Errors
     /// [`Exit::Usage`] where it cannot be read, [`Exit::Problems`] with all that is wrong.
     pub fn read(&self, given: &[Override]) -> Result<(Config, Shown), Trouble> {
-        read(&self.path, given)
+        config_file::read(&self.path, given).map_err(|unfit| match unfit {
+            Unfit::Unread { .. } => Trouble::usage(unfit.to_string()),
+            Unfit::Wrong(report) => {
+                let name = self.path.display();
+                Trouble::with(Exit::Problems, format!("{name} is wrong\n{report}"))
+            }
+        })
     }
 }
 
@@ -36,12 +43,4 @@ pub fn given(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<O
         Some((name.into_string().ok()?, value.into_string().ok()?))
     });
     Override::named(PREFIX, text)
-}
-
-fn read(path: &Path, given: &[Override]) -> Result<(Config, Shown), Trouble> {
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Trouble::usage(format!("cannot read {name}: {error}")))?;
-    config::show(&name, &text, given)
-        .map_err(|report| Trouble::with(Exit::Problems, format!("{name} is wrong\n{report}")))
 }

@@ -4,7 +4,9 @@ use crate::app::App;
 use crate::caches::Caches;
 use crate::callers::Callers;
 use crate::cli::exit::{self, Masters, fail};
-use crate::config::{self, Config, Listen, Start};
+use crate::cli::say::{complain, remark};
+use crate::config::{Config, Listen, Start};
+use crate::config_file::{self, Unfit};
 use crate::listen::{self, Doors, ListenError, UnixDoor};
 use crate::reload::Reload;
 use cache_core::clock::SystemClock;
@@ -114,13 +116,12 @@ fn masters(manager: &Variables) -> Result<(Masters, Hangups), Exit> {
 }
 
 fn read(file: &Path, given: &[Override]) -> Result<(Config, Shown), Exit> {
-    let name = file.display().to_string();
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        eprintln!("cache-agent: cannot read {name}: {error}");
-        Exit::Usage
-    })?;
-    config::show(&name, &text, given).map_err(|report| {
-        eprintln!("{report}");
+    config_file::read(file, given).map_err(|unfit| {
+        match unfit {
+            Unfit::Unread { .. } => complain(&unfit),
+            // Its lines begin with the file's name.
+            Unfit::Wrong(report) => remark(&report),
+        }
         Exit::Usage
     })
 }
