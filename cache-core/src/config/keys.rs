@@ -119,28 +119,32 @@ impl<'a> Section<'a> {
         range: RangeInclusive<Duration>,
         default: Duration,
     ) -> Duration {
-        let parse = |text: &str| {
-            let span = parse_duration(text)?;
-            let fits = range.contains(&span).then_some(span);
-            fits.ok_or_else(|| outside(Span(span), &range, Span, default))
-        };
-        if self.look(key).is_none() {
-            self.falls_back(key, format_args!("\"{}\"", Span(default)));
-        }
-        self.opt_parsed(key, parse).unwrap_or(default)
+        self.quantity_or(key, range, default, parse_duration, Span)
     }
 
     /// A size such as `"64MiB"` within `range`, in bytes.
     pub fn bytes_or(&mut self, key: &'static str, range: RangeInclusive<u64>, default: u64) -> u64 {
-        let parse = |text: &str| {
-            let size = parse_bytes(text)?;
-            let fits = range.contains(&size).then_some(size);
-            fits.ok_or_else(|| outside(Size(size), &range, Size, default))
-        };
+        self.quantity_or(key, range, default, parse_bytes, Size)
+    }
+
+    /// A number with a unit, as `parse` reads it and `show` writes it.
+    fn quantity_or<T: PartialOrd + Copy, S: fmt::Display>(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<T>,
+        default: T,
+        parse: fn(&str) -> Result<T, String>,
+        show: fn(T) -> S,
+    ) -> T {
         if self.look(key).is_none() {
-            self.falls_back(key, format_args!("\"{}\"", Size(default)));
+            self.falls_back(key, format_args!("\"{}\"", show(default)));
         }
-        self.opt_parsed(key, parse).unwrap_or(default)
+        let within = |text: &str| {
+            let given = parse(text)?;
+            let fits = range.contains(&given).then_some(given);
+            fits.ok_or_else(|| outside(show(given), &range, show, default))
+        };
+        self.opt_parsed(key, within).unwrap_or(default)
     }
 
     /// One of a few words, as the value that it stands for.
