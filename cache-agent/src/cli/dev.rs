@@ -2,6 +2,7 @@
 
 use crate::app::VERSION;
 use crate::cli::exit::{self, Masters, fail};
+use crate::cli::say;
 use crate::config::Drain;
 use crate::demo::{CACHE, ROWS};
 use crate::dev;
@@ -11,7 +12,7 @@ use cache_core::config::units::parse_duration;
 use cache_core::ops::exit::Exit;
 use cache_core::ops::manager::Manager;
 use cache_core::ops::shutdown::Signals;
-use std::io::{self, Write};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
@@ -76,7 +77,8 @@ pub async fn run(args: Args) -> Exit {
         Ok(app) => app,
         Err(error) => return fail(&error),
     };
-    say(&text);
+    // That nobody reads ends nothing.
+    let _ = say::say(text.as_bytes());
     let beside = async {
         match args.span {
             Some(span) => tokio::time::sleep(span).await,
@@ -88,7 +90,7 @@ pub async fn run(args: Args) -> Exit {
         manager: Manager::default(),
     };
     let exit = exit::serve(app.clone(), doors, DRAIN, masters, beside).await;
-    say(&format!("{}\n", dev::summary(&app.stats())));
+    let _ = say::line(&dev::summary(&app.stats()));
     exit
 }
 
@@ -147,13 +149,6 @@ async fn doors(args: &Args, folder: &Folder) -> Result<(Doors, String), ListenEr
         admin,
     };
     Ok((doors, text))
-}
-
-/// Unlike `println!`, this does not panic when nobody reads.
-fn say(text: &str) {
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes());
-    let _ = out.flush();
 }
 
 impl Folder {

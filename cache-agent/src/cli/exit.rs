@@ -1,6 +1,7 @@
 //! How serving ends, and what is said of it.
 
 use crate::app::App;
+use crate::cli::say::complain;
 use crate::config::Drain;
 use crate::listen::{Doors, ListenError};
 use cache_core::ops::exit::Exit;
@@ -31,7 +32,7 @@ pub fn fail<E: Display>(error: &E) -> Exit
 where
     for<'e> Exit: From<&'e E>,
 {
-    eprintln!("cache-agent: {error}");
+    complain(error);
     error.into()
 }
 

@@ -30,10 +30,6 @@ pub struct Rates {
     pub coalesced: f64,
 }
 
-/// What is counted of one cache since the start.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts([u64; 8]);
-
 /// Asks an agent for what it has counted of these caches; none for all.
 ///
 /// # Errors
@@ -57,20 +53,12 @@ impl Rates {
     /// What all caches together did between two looks. Nothing if the agent began anew in
     /// between.
     pub fn of_all(before: &GetStatsResponse, after: &GetStatsResponse) -> Self {
-        let sum = |stats: &GetStatsResponse| {
-            let each = stats.caches.iter().map(Counts::of);
-            each.fold(Counts::default(), Counts::plus)
-        };
-        Self::between(sum(before), sum(after), apart(before, after))
+        Self::between(before, after, |_| true)
     }
 
     /// The same of one cache.
     pub fn of(cache: &str, before: &GetStatsResponse, after: &GetStatsResponse) -> Self {
-        let counts = |stats: &GetStatsResponse| {
-            let found = stats.caches.iter().find(|one| one.cache == cache);
-            found.map(Counts::of).unwrap_or_default()
-        };
-        Self::between(counts(before), counts(after), apart(before, after))
+        Self::between(before, after, |one| one.cache == cache)
     }
 
     /// The share of reads that did not find nothing; `None` if there were none.
@@ -93,63 +81,34 @@ impl Rates {
         share(self.stale, self.reads)
     }
 
-    fn between(before: Counts, after: Counts, apart: Duration) -> Self {
-        let seconds = apart.as_secs_f64();
+    fn between(
+        before: &GetStatsResponse,
+        after: &GetStatsResponse,
+        is: impl Fn(&CacheStats) -> bool,
+    ) -> Self {
+        let seconds = uptime(after).saturating_sub(uptime(before)).as_secs_f64();
         if seconds <= 0.0 {
             return Self::default();
         }
-        let mut rates = [0.0; 8];
-        for (rate, (before, after)) in rates.iter_mut().zip(before.0.iter().zip(after.0)) {
-            *rate = after.saturating_sub(*before) as f64 / seconds;
-        }
-        let [
-            l1,
-            l2,
-            stale,
-            misses,
-            errors,
-            loads,
-            loads_failed,
-            coalesced,
-        ] = rates;
-        Self {
-            reads: l1 + l2 + stale + misses + errors,
-            l1,
-            l2,
-            stale,
-            misses,
-            errors,
-            loads,
-            loads_failed,
-            coalesced,
-        }
+        let sum = |stats: &GetStatsResponse, count: fn(&CacheStats) -> u64| {
+            let those = stats.caches.iter().filter(|cache| is(cache));
+            those.map(count).sum::<u64>()
+        };
+        let rate = |count| sum(after, count).saturating_sub(sum(before, count)) as f64 / seconds;
+        let mut rates = Self {
+            reads: 0.0,
+            l1: rate(|cache| cache.l1),
+            l2: rate(|cache| cache.l2),
+            stale: rate(|cache| cache.stale),
+            misses: rate(|cache| cache.misses),
+            errors: rate(|cache| cache.errors),
+            loads: rate(|cache| cache.loads),
+            loads_failed: rate(|cache| cache.loads_failed),
+            coalesced: rate(|cache| cache.coalesced),
+        };
+        rates.reads = rates.l1 + rates.l2 + rates.stale + rates.misses + rates.errors;
+        rates
     }
-}
-
-impl Counts {
-    fn of(cache: &CacheStats) -> Self {
-        Self([
-            cache.l1,
-            cache.l2,
-            cache.stale,
-            cache.misses,
-            cache.errors,
-            cache.loads,
-            cache.loads_failed,
-            cache.coalesced,
-        ])
-    }
-
-    fn plus(mut self, other: Self) -> Self {
-        for (sum, more) in self.0.iter_mut().zip(other.0) {
-            *sum += more;
-        }
-        self
-    }
-}
-
-fn apart(before: &GetStatsResponse, after: &GetStatsResponse) -> Duration {
-    uptime(after).saturating_sub(uptime(before))
 }
 
 fn share(part: f64, whole: f64) -> Option<f64> {

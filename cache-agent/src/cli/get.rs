@@ -5,7 +5,7 @@ use crate::cli::reach::{Api, MESSAGE_MAX};
 use crate::cli::say::{self, Bytes, Ended, Format, Trouble};
 use crate::convert;
 use crate::proto::v1::cache_service_client::CacheServiceClient;
-use crate::proto::v1::get_response::{Hit, Result as Got};
+use crate::proto::v1::get_response::{Hit, Miss, Result as Got};
 use crate::proto::v1::{self, Freshness, StaleReason, Tier};
 use cache_core::clock::{Clock, SystemClock};
 use cache_core::config::units::parse_duration;
@@ -62,12 +62,7 @@ pub async fn run(args: &Args, format: Format) -> Ended {
         CacheServiceClient::new(reached.channel.clone()).max_decoding_message_size(MESSAGE_MAX);
     let answer = client.get(reached.ask(request)).await;
     let answer = answer.map_err(|status| reached.why(&status))?.into_inner();
-    let result = answer.result.unwrap_or(Got::Miss(v1::get_response::Miss {
-        lease: None,
-        retry_after: None,
-        at_least: None,
-        primary: false,
-    }));
+    let result = answer.result.unwrap_or(Got::Miss(Miss::default()));
     match format {
         Format::Json => say::unless_gone(say::object(&object(&result)))?,
         Format::Text => say::unless_gone(text(&result))?,

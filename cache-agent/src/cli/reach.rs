@@ -189,7 +189,7 @@ impl Reached {
             Some(reason) => format!("{reason}: {}", status.message()),
             None => status.message().to_owned(),
         };
-        match status.code() {
+        let trouble = match status.code() {
             Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => {
                 Trouble::usage(text)
             }
@@ -202,7 +202,8 @@ impl Reached {
             }
             Code::Unavailable => Trouble::with(Exit::Unreachable, text),
             _ => Trouble::failed(text),
-        }
+        };
+        Trouble { reason, ..trouble }
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Trouble {
     pub exit: Exit,
     /// What happened and what to do.
     pub text: String,
+    /// The agent's name for it, if it was the agent.
+    pub reason: Option<String>,
 }
 
 /// How a command ends.
@@ -57,7 +59,8 @@ impl Trouble {
     /// With this code.
     pub fn with(exit: Exit, text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { exit, text }
+        let reason = None;
+        Self { exit, text, reason }
     }
 }
 

@@ -60,13 +60,9 @@ impl Finding {
 
     /// The line, with colours or without.
     pub fn line(&self, coloured: bool) -> String {
-        let mark = match (coloured, self.state) {
-            (true, State::Ok) => "\x1b[32mok  \x1b[0m",
-            (true, State::Warn) => "\x1b[33mwarn\x1b[0m",
-            (true, State::Bad) => "\x1b[31mbad \x1b[0m",
-            (false, State::Ok) => "ok  ",
-            (false, State::Warn) => "warn",
-            (false, State::Bad) => "bad ",
+        let mark = match coloured {
+            true => format!("\x1b[{}m{:<4}\x1b[0m", self.state.colour(), self.state),
+            false => format!("{:<4}", self.state),
         };
         let mut line = format!("  {mark}  {}", self.found);
         if let Some(mend) = &self.mend {
@@ -76,9 +72,20 @@ impl Finding {
     }
 }
 
+impl State {
+    /// Green, yellow or red, as terminals number them.
+    fn colour(self) -> u8 {
+        match self {
+            Self::Ok => 32,
+            Self::Warn => 33,
+            Self::Bad => 31,
+        }
+    }
+}
+
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Ok => "ok",
             Self::Warn => "warn",
             Self::Bad => "bad",

@@ -124,7 +124,7 @@ async fn agent(config: &Config, access: Access) -> Vec<Finding> {
             };
             vec![Finding::ok(PART, text), how]
         }
-        Err(trouble) if trouble.text.starts_with("TOKEN_") => {
+        Err(trouble) if asks_for_a_token(&trouble) => {
             let text = format!("one runs at {address}, which asks who is calling");
             let mend = "name a file with a token of an [[identity]] by --token-file";
             vec![Finding::warn(PART, text, mend)]
@@ -135,6 +135,11 @@ async fn agent(config: &Config, access: Access) -> Vec<Finding> {
             vec![Finding::warn(PART, text, mend)]
         }
     }
+}
+
+fn asks_for_a_token(trouble: &say::Trouble) -> bool {
+    let reason = trouble.reason.as_deref();
+    reason.is_some_and(|reason| reason.starts_with("TOKEN_"))
 }
 
 async fn application(at: &SourceAt) -> Finding {

@@ -75,7 +75,6 @@ impl State {
     /// Another look at the agent.
     pub fn saw(&mut self, stats: GetStatsResponse) {
         self.trouble = None;
-        let chosen = self.chosen_cache().map(str::to_owned);
         let before = std::mem::replace(&mut self.stats, stats);
         if !std::mem::replace(&mut self.begun, true) {
             // Rates take two looks.
@@ -85,10 +84,6 @@ impl State {
         self.all = Rates::of_all(&before, &self.stats);
         self.invalidations = invalidations(&before, &self.stats);
         self.arrange(&before);
-        self.chosen = chosen.and_then(|name| {
-            let mut rows = self.rows.iter();
-            rows.position(|row| row.stats.cache == name)
-        });
         if self.history.len() == HISTORY {
             self.history.pop_front();
         }
@@ -128,12 +123,7 @@ impl State {
             Order::Loads => Order::Name,
             Order::Name => Order::Reads,
         };
-        let chosen = self.chosen_cache().map(str::to_owned);
-        self.sort();
-        self.chosen = chosen.and_then(|name| {
-            let mut rows = self.rows.iter();
-            rows.position(|row| row.stats.cache == name)
-        });
+        self.put_in_order(self.rows.clone());
     }
 
     fn arrange(&mut self, before: &GetStatsResponse) {
@@ -141,13 +131,13 @@ impl State {
             stats: stats.clone(),
             rates: Rates::of(&stats.cache, before, &self.stats),
         });
-        self.rows = rows.collect();
-        self.sort();
+        self.put_in_order(rows.collect());
     }
 
-    fn sort(&mut self) {
+    /// These are the rows; the chosen cache stays chosen.
+    fn put_in_order(&mut self, mut rows: Vec<Row>) {
         let order = self.order;
-        self.rows.sort_by(|a, b| {
+        rows.sort_by(|a, b| {
             let ordered = match order {
                 Order::Reads => b.rates.reads.total_cmp(&a.rates.reads),
                 // What is not read has no rate, and comes last.
@@ -157,6 +147,10 @@ impl State {
             };
             ordered.then_with(|| a.stats.cache.cmp(&b.stats.cache))
         });
+        self.chosen = self
+            .chosen_cache()
+            .and_then(|name| rows.iter().position(|row| row.stats.cache == name));
+        self.rows = rows;
     }
 }
 
