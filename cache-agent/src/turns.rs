@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn fewer_turns_take_none_away_and_grant_none_until_enough_came_back() {
         let turns = Turns::new(2);
-        let (first, second) = (turns.take().unwrap(), turns.take().unwrap());
+        let (first, second) = (turns.take().expect("free"), turns.take().expect("free"));
         assert!(turns.take().is_err());
         turns.set_most(1);
         drop(first);
