@@ -21,7 +21,7 @@ pub(super) struct File<'a> {
 /// A table being read.
 ///
 /// A method named `..._or` takes a default for an absent key; after a problem it
-/// returns the default too, because [`read`] fails at the end in any case. The
+/// returns the default too, because [`super::reader::read`] fails at the end in any case. The
 /// others return `None` for an absent or a wrong value.
 #[derive(Debug)]
 pub struct Section<'a> {
