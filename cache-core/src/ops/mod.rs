@@ -1,8 +1,9 @@
-//! What the two services share beside caching: telemetry, the end of life, the service
-//! manager, and the admin listener.
+//! What the two services share beside caching: telemetry, what the system knows of
+//! the process, the end of life, the service manager, and the admin listener.
 
 pub mod admin;
 pub mod exit;
 pub mod manager;
+pub mod process;
 pub mod shutdown;
 pub mod telemetry;
