@@ -86,17 +86,15 @@ impl<T> Leases<T> {
         state.remove(token)
     }
 
-    /// Gives back all that have run out.
-    pub fn sweep(&self) {
+    /// Takes out all that have run out.
+    pub fn sweep(&self) -> Vec<T> {
         let now = self.clock.now();
         let mut out = Vec::new();
-        {
-            let mut state = self.state.lock();
-            while let Some(ticket) = state.take_first(Some(now)) {
-                out.push(ticket);
-            }
+        let mut state = self.state.lock();
+        while let Some(ticket) = state.take_first(Some(now)) {
+            out.push(ticket);
         }
-        drop(out);
+        out
     }
 
     /// Gives back all of them.
@@ -198,7 +196,7 @@ mod tests {
             leases.take(2, &users, b"b").is_none(),
             "even before the sweep"
         );
-        leases.sweep();
+        drop(leases.sweep());
         assert_eq!(
             (Arc::strong_count(&short), Arc::strong_count(&long)),
             (1, 2)

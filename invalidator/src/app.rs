@@ -81,6 +81,7 @@ impl App {
         let mut registry = Registry::default();
         let observer = Arc::new(DomainMetrics::new(&mut registry));
         let metrics = Arc::new(Metrics::new(&mut registry, &rules.source.stream));
+        metrics.begin(rules.rules.all.iter().map(|rule| rule.table.as_str()));
         process::register(&mut registry, Arc::new(SystemClock::new()), VERSION);
         let first = source.backlog().await?;
         let domain = connect::open(&service.domain, Role::Invalidator, observer).await?;

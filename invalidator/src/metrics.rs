@@ -22,7 +22,7 @@
 //! The looks themselves are `cacheaside_inspections_total` (tier, look, outcome), which
 //! every process of the domain has: an invalidator for L2, the others each for its L1s.
 
-use crate::decide::{Counted, Decision};
+use crate::decide::{Counted, Decision, NATIVE, NO_RULE};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -194,6 +194,17 @@ impl Metrics {
             self.redelivered.inc();
         }
         self.last_event.set(now_ms as f64 / 1e3);
+    }
+
+    /// There are rules of these names: their dead letters are counted from 0 on, since what
+    /// begins with its first count never rises.
+    pub fn begin<'r>(&self, rules: impl Iterator<Item = &'r str>) {
+        for rule in rules.chain([NO_RULE, NATIVE]) {
+            let rule = RuleLabel {
+                rule: rule.to_owned(),
+            };
+            drop(self.letters.get_or_create(&rule));
+        }
     }
 
     /// A dead letter was written.

@@ -95,7 +95,10 @@ impl Agent {
         let mut tick = tokio::time::interval(SWEEP_EVERY);
         loop {
             tick.tick().await;
-            self.leases.sweep();
+            // Not under the lock of the leases: it wakes other callers.
+            for ticket in self.leases.sweep() {
+                ticket.ran_out();
+            }
         }
     }
 

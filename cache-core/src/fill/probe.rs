@@ -375,7 +375,7 @@ impl Grant {
     }
 
     /// Tells how it ended.
-    pub(super) fn ended(&mut self, outcome: LeaseOutcome) {
+    pub(crate) fn ended(&mut self, outcome: LeaseOutcome) {
         self.is_open = false;
         let cache = self.cache;
         let observer = self.domain.observer();

@@ -1,7 +1,7 @@
 //! Cache-aside: the caller asks, and on a miss loads by itself and fills.
 
 use crate::error::Error;
-use crate::event::{Answer, Tier};
+use crate::event::{Answer, LeaseOutcome, Tier};
 use crate::fill::offer::FillOutcome;
 use crate::fill::probe::{Grant, Probe};
 use crate::fill::run::Load;
@@ -216,6 +216,14 @@ impl<V: Send + Sync + 'static> FillTicket<V> {
     /// When asking again makes sense, for a caller without the lease.
     pub fn retry_after(&self) -> Duration {
         self.retry_after
+    }
+
+    /// Nobody came back with a value in the lease's time: it is given back, and counted as one
+    /// that ran out.
+    pub fn ran_out(mut self) {
+        if let Some(grant) = &mut self.grant {
+            grant.ended(LeaseOutcome::Lost);
+        }
     }
 
     /// A number that names the lease, for callers in other processes.

@@ -40,6 +40,13 @@ impl<V: Send + Sync + 'static> WriteBehind<V> {
             behind,
         });
         tiers.domain.see_off(flusher.run());
+        // Its series begin with 0: what begins with its first count never rises.
+        let what = QueueEvent::Backlog {
+            waiting: 0,
+            oldest: Duration::ZERO,
+        };
+        let cache = tiers.id;
+        tiers.observe(Event::Queue { cache, what });
         Ok(Self { tiers, queue })
     }
 
