@@ -10,6 +10,8 @@ mod bans;
 mod floors;
 mod house;
 mod imports;
+mod links;
+mod markdown;
 mod paths;
 mod promises;
 mod sizes;
@@ -121,5 +123,13 @@ fn every_promise_names_a_test_that_exists() {
     uphold(
         "Each promise of the manual names the tests that hold it.",
         promises::breaches(&Tree::read()),
+    );
+}
+
+#[test]
+fn every_link_of_a_page_leads_somewhere() {
+    uphold(
+        "A relative link leads to a file, and its anchor to a heading.",
+        links::breaches(&Tree::read()),
     );
 }
