@@ -1,7 +1,7 @@
 //! Every relative link of a page leads to something, its anchor too.
 
-use crate::markdown;
 use crate::tree::{SourceFile, Tree};
+use cache_core::testkit::markdown;
 
 /// How alert rules name the heading that an operator is sent to.
 const RUNBOOK: &str = "deploy/runbook.md";

@@ -11,7 +11,7 @@ mod floors;
 mod house;
 mod imports;
 mod links;
-mod markdown;
+mod pages;
 mod paths;
 mod promises;
 mod sizes;
@@ -131,5 +131,38 @@ fn every_link_of_a_page_leads_somewhere() {
     uphold(
         "A relative link leads to a file, and its anchor to a heading.",
         links::breaches(&Tree::read()),
+    );
+}
+
+#[test]
+fn every_series_that_is_named_is_there() {
+    uphold(
+        "A series that a page, a rule or a dashboard names stands in cache-core/docs/series.md, \
+         which tests hold against what the programs register.",
+        pages::series(&Tree::read()),
+    );
+}
+
+#[test]
+fn every_kind_of_error_is_on_its_page() {
+    uphold(
+        "The page of errors has a row for each kind, and no other.",
+        pages::kinds(&Tree::read()),
+    );
+}
+
+#[test]
+fn every_key_that_a_page_shows_is_read() {
+    uphold(
+        "A key of a file that a page shows is one that some code reads.",
+        pages::keys(&Tree::read()),
+    );
+}
+
+#[test]
+fn every_reason_that_is_explained_is_given() {
+    uphold(
+        "The page about stale values explains reasons in the words in which they are given.",
+        pages::reasons(&Tree::read()),
     );
 }

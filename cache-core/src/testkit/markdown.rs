@@ -1,7 +1,7 @@
-//! As much of Markdown as the checks of pages need.
+//! As much of Markdown as the tests of pages need.
 
 /// The text outside of fences and spans of code.
-pub(crate) fn prose(page: &str) -> String {
+pub fn prose(page: &str) -> String {
     let mut prose = String::new();
     let mut spans = String::new();
     split(page, &mut prose, &mut spans, &mut Vec::new());
@@ -9,7 +9,7 @@ pub(crate) fn prose(page: &str) -> String {
 }
 
 /// Where links go, as they are written.
-pub(crate) fn links(page: &str) -> Vec<String> {
+pub fn links(page: &str) -> Vec<String> {
     let prose = prose(page);
     let targets = prose.split("](").skip(1);
     let targets = targets.map(|after| after.split(')').next().unwrap_or(after).to_owned());
@@ -17,21 +17,21 @@ pub(crate) fn links(page: &str) -> Vec<String> {
 }
 
 /// The fences of code: their language, and what they hold.
-pub(crate) fn fences(page: &str) -> Vec<(String, String)> {
+pub fn fences(page: &str) -> Vec<(String, String)> {
     let mut fences = Vec::new();
     split(page, &mut String::new(), &mut String::new(), &mut fences);
     fences
 }
 
 /// The spans of code within the text, one a line.
-pub(crate) fn spans(page: &str) -> String {
+pub fn spans(page: &str) -> String {
     let mut spans = String::new();
     split(page, &mut String::new(), &mut spans, &mut Vec::new());
     spans
 }
 
 /// The anchors that headings are given, as GitHub makes them.
-pub(crate) fn anchors(page: &str) -> impl Iterator<Item = String> {
+pub fn anchors(page: &str) -> impl Iterator<Item = String> {
     let mut fenced = false;
     let headings = page.lines().filter(move |line| {
         fenced ^= line.trim_start().starts_with("```");
