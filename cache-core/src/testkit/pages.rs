@@ -19,6 +19,23 @@ pub const SERIES: &str = include_str!("../../docs/series.md");
 /// with the long names of its arguments.
 pub type Commands = BTreeMap<String, Vec<String>>;
 
+/// What pages use without saying so each time.
+pub mod shown {
+    pub use crate::cache::Cache;
+    pub use crate::coherence::announce::Change;
+    pub use crate::fill::offer::FillOutcome;
+    pub use crate::model::key::{Key, Name};
+    pub use crate::model::position::Position;
+    pub use crate::model::session::Session;
+    pub use crate::model::tag::Tag;
+    pub use crate::model::template::KeyTemplate;
+    pub use crate::source::{Cause, Loaded, Wanted, WriteError};
+    pub use crate::strategy::cache_aside::Lookup;
+    pub use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    pub use std::sync::{Arc, Mutex};
+    pub use std::time::Duration;
+}
+
 /// Runs what a page shows, in a domain that is all in this process.
 ///
 /// # Panics

@@ -18,7 +18,7 @@ pub(crate) fn series(tree: &Tree) -> Vec<String> {
     let ends = [".md", ".yml", ".yaml", ".json", ".html"];
     let named = |file: &&SourceFile| ends.iter().any(|end| file.path.ends_with(end));
     let files = tree.files.iter().filter(named);
-    files.flat_map(|file| series_in(file)).collect()
+    files.flat_map(series_in).collect()
 }
 
 fn series_in(file: &SourceFile) -> Vec<String> {
