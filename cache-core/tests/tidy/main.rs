@@ -144,6 +144,14 @@ fn every_series_that_is_named_is_there() {
 }
 
 #[test]
+fn every_label_that_is_asked_for_is_there() {
+    uphold(
+        "A selector asks for labels and values that cache-core/docs/series.md has of its series.",
+        pages::labels(&Tree::read()),
+    );
+}
+
+#[test]
 fn every_kind_of_error_is_on_its_page() {
     uphold(
         "The page of errors has a row for each kind, and no other.",

@@ -8,6 +8,8 @@ use cache_core::testkit::pages::SERIES;
 const PREFIXES: [&str; 2] = ["cacheaside_", "grpc_server_"];
 /// What begins so and is no series: the table of an outbox.
 const NO_SERIES: [&str; 1] = ["cacheaside_outbox"];
+/// What Prometheus adds to every series, or a histogram.
+const TARGETS: [&str; 6] = ["instance", "job", "le", "namespace", "pod", "container"];
 const ERRORS: &str = "cache-core/docs/errors.md";
 const KINDS: &str = "cache-core/src/error.rs";
 const WHY_STALE: &str = "cache-core/docs/why_stale.md";
@@ -36,6 +38,69 @@ fn is_series(word: &str) -> bool {
     let parts = ["_bucket", "_sum", "_count"];
     let mut whole = parts.iter().filter_map(|part| word.strip_suffix(part));
     row(word, "") || whole.any(|name| row(name, "histogram |"))
+}
+
+/// Labels that a selector asks for, and that its series has not, or never with that value.
+pub(crate) fn labels(tree: &Tree) -> Vec<String> {
+    let ends = [".md", ".yml", ".yaml", ".json"];
+    let files = tree.files.iter();
+    let files = files.filter(|file| ends.iter().any(|end| file.path.ends_with(end)));
+    files.flat_map(labels_in).collect()
+}
+
+fn labels_in(file: &SourceFile) -> Vec<String> {
+    let mut breaches = Vec::new();
+    for (at, _) in file.text.match_indices('{') {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let name = file.text[..at].rsplit(|c| !is_part(c)).next();
+        let Some(row) = name.and_then(row_of) else {
+            continue;
+        };
+        let inside = file.text[at + 1..].split('}').next().unwrap_or_default();
+        // In JSON the quotes are escaped.
+        let inside = inside.replace('\\', "");
+        for (label, value) in matchers(&inside) {
+            if !TARGETS.contains(&label) && !has_label(row, label, value) {
+                let name = name.unwrap_or_default();
+                breaches.push(format!("{}: {name} has no {label}={value}", file.path));
+            }
+        }
+    }
+    breaches
+}
+
+/// The labels of a series, as its row has them.
+fn row_of(name: &str) -> Option<&'static str> {
+    let ends = ["_bucket", "_sum", "_count", ""];
+    let rows = SERIES.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut rows = rows.filter_map(|row| row.split_once("` | "));
+    let is_whole = |row: &str| ends.iter().any(|end| name.strip_suffix(end) == Some(row));
+    rows.find(|(row, _)| is_whole(row))
+        .and_then(|(_, rest)| rest.split(" | ").nth(1))
+}
+
+/// Each `label="value"`, whatever stands between the two.
+fn matchers(inside: &str) -> impl Iterator<Item = (&str, &str)> {
+    let parts = inside.split(',').filter_map(|part| part.split_once('='));
+    parts.map(|(label, value)| {
+        (
+            label.trim().trim_end_matches('!'),
+            value.trim_matches(['~', '"']),
+        )
+    })
+}
+
+fn has_label(row: &str, label: &str, value: &str) -> bool {
+    let Some((_, after)) = row.split_once(&format!("`{label}`")) else {
+        return false;
+    };
+    // What a row lists are all values there are.
+    let Some(listed) = after.strip_prefix(" (").and_then(|it| it.split(')').next()) else {
+        return true;
+    };
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut words = value.split('|').filter(|word| word.chars().all(is_word));
+    words.all(|word| listed.contains(&format!("`{word}`")))
 }
 
 /// Kinds of errors without a row in their page, and rows without a kind.
@@ -166,6 +231,27 @@ mod tests {
             0
         );
         assert_eq!(unknown("cacheaside_gets, cacheaside_gets_total_bucket"), 2);
+    }
+
+    #[test]
+    fn a_label_that_is_not_there_is_found() {
+        let found = |text: &str| labels_in(&SourceFile::new("a.md", text)).len();
+        for sound in [
+            "cacheaside_gets_total{result=\"stale\", cache=\"users\"}",
+            "cacheaside_loads_total{result=~\"error|timeout\",job!=\"x\"}",
+            "cacheaside_load_duration_seconds_bucket{le=\"0.1\"}",
+            "up{odd=\"1\"}",
+            "a {b}",
+        ] {
+            assert_eq!(found(sound), 0, "{sound}");
+        }
+        for odd in [
+            "cacheaside_gets_total{outcome=\"stale\"}",
+            "cacheaside_loads_total{result=~\"error|stale\"}",
+            "cacheaside_loads_total{result=\\\"stale\\\"}",
+        ] {
+            assert_eq!(found(odd), 1, "{odd}");
+        }
     }
 
     #[test]
