@@ -15,7 +15,7 @@
 //! - `query`: keys and tags from the text of a SQL statement (feature `sql`).
 //! - [`tier::Remote`], [`bus::Bus`] and [`queue::Queue`]: the seams, with a contract suite each in
 //!   `testkit`.
-//! - [`manual`]: what is promised, the architecture, the defaults, the words.
+//! - [`manual`]: concepts, steps with examples, what is promised, the architecture, the defaults.
 #![deny(missing_docs)]
 
 pub mod access;

@@ -1,4 +1,10 @@
-//! The manual.
+//! The manual. Begin with [`concepts`] and [`steps`].
+
+#[doc = include_str!("../docs/concepts.md")]
+pub mod concepts {}
+
+#[doc = include_str!("../docs/steps.md")]
+pub mod steps {}
 
 #[doc = include_str!("../docs/consistency.md")]
 pub mod consistency {}
@@ -49,6 +55,27 @@ pub mod advice {}
 
 #[doc = include_str!("../docs/vocabulary.md")]
 pub mod vocabulary {}
+
+#[doc = include_str!("../docs/errors.md")]
+pub mod errors {}
+
+#[doc = include_str!("../docs/series.md")]
+pub mod series {}
+
+#[doc = include_str!("../docs/why_stale.md")]
+pub mod why_stale {}
+
+#[doc = include_str!("../docs/sizing.md")]
+pub mod sizing {}
+
+#[doc = include_str!("../docs/upgrading.md")]
+pub mod upgrading {}
+
+#[doc = include_str!("../docs/comparison.md")]
+pub mod comparison {}
+
+#[doc = include_str!("../docs/faq.md")]
+pub mod faq {}
 
 /// The README, whose example is compiled and run as a test.
 #[cfg(doctest)]

@@ -27,6 +27,7 @@ mod races;
 mod refresh;
 mod replica;
 mod secure;
+mod series;
 mod session;
 mod shadow;
 mod stale;

@@ -10,6 +10,8 @@ mod bans;
 mod floors;
 mod house;
 mod imports;
+mod links;
+mod pages;
 mod paths;
 mod promises;
 mod sizes;
@@ -121,5 +123,54 @@ fn every_promise_names_a_test_that_exists() {
     uphold(
         "Each promise of the manual names the tests that hold it.",
         promises::breaches(&Tree::read()),
+    );
+}
+
+#[test]
+fn every_link_of_a_page_leads_somewhere() {
+    uphold(
+        "A relative link leads to a file, and its anchor to a heading.",
+        links::breaches(&Tree::read()),
+    );
+}
+
+#[test]
+fn every_series_that_is_named_is_there() {
+    uphold(
+        "A series that a page, a rule or a dashboard names stands in cache-core/docs/series.md, \
+         which tests hold against what the programs register.",
+        pages::series(&Tree::read()),
+    );
+}
+
+#[test]
+fn every_label_that_is_asked_for_is_there() {
+    uphold(
+        "A selector asks for labels and values that cache-core/docs/series.md has of its series.",
+        pages::labels(&Tree::read()),
+    );
+}
+
+#[test]
+fn every_kind_of_error_is_on_its_page() {
+    uphold(
+        "The page of errors has a row for each kind, and no other.",
+        pages::kinds(&Tree::read()),
+    );
+}
+
+#[test]
+fn every_key_that_a_page_shows_is_read() {
+    uphold(
+        "A key of a file that a page shows is one that some code reads.",
+        pages::keys(&Tree::read()),
+    );
+}
+
+#[test]
+fn every_reason_that_is_explained_is_given() {
+    uphold(
+        "The page about stale values explains reasons in the words in which they are given.",
+        pages::reasons(&Tree::read()),
     );
 }

@@ -3,8 +3,11 @@
 use crate::tree::{SourceFile, Tree};
 
 /// Where the promises stand, each in the table whose last column is headed so.
-const MANUALS: [&str; 3] = [
+const MANUALS: [&str; 6] = [
     "cache-core/docs/consistency.md",
+    "cache-core/docs/comparison.md",
+    "cache-core/docs/errors.md",
+    "cache-core/docs/upgrading.md",
     "cache-agent/docs/errors.md",
     "cache-core/docs/features.md",
 ];

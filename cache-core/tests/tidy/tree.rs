@@ -20,10 +20,14 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
+    /// The folder that all paths are of.
+    pub(crate) fn root() -> &'static Path {
+        let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+        own.parent().expect("a crate lies in its workspace")
+    }
+
     pub(crate) fn read() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .expect("a crate lies in its workspace");
+        let root = Self::root();
         let mut files = Vec::new();
         walk(root, root, &mut files);
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -78,8 +82,12 @@ impl SourceFile {
 fn walk(root: &Path, folder: &Path, files: &mut Vec<SourceFile>) {
     for path in entries(folder) {
         let name = name(&path);
+        // In a second work tree of git, `.git` is a file that names a folder of the machine.
+        if name == ".git" {
+            continue;
+        }
         if path.is_dir() {
-            if name != ".git" && name != "target" {
+            if name != "target" {
                 walk(root, &path, files);
             }
         } else if let Ok(text) = fs::read_to_string(&path) {

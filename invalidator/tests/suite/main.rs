@@ -9,6 +9,7 @@ mod formats;
 mod inspect;
 mod mapping;
 mod mutation;
+mod pages;
 mod pipeline;
 mod recall;
 mod rows;
