@@ -9,6 +9,7 @@ use crate::inspect::inspector::Inspector;
 use crate::inspect::sampler::{self, Sampler};
 use crate::metrics::{self, Metrics};
 use crate::outbox::Outbox;
+use crate::page;
 use crate::pause::Flag;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::recall::{self, Watermarks};
@@ -18,6 +19,7 @@ use cache_core::metrics::Metrics as DomainMetrics;
 use cache_core::model::position::Position;
 use cache_core::ops::admin::{self, Admin};
 use cache_core::ops::manager::Manager;
+use cache_core::ops::page::plain::{self, Plain};
 use cache_core::{Domain, Error, Kind, Role, connect};
 use parking_lot::RwLock;
 use prometheus_client::registry::Registry;
@@ -130,6 +132,7 @@ impl App {
     pub async fn run(self, admin: TcpListener, stop: CancellationToken) -> Result<(), Error> {
         let close_admin = CancellationToken::new();
         let router = self.admin().router();
+        let router = router.merge(plain::router(page::PAGE, self.plain()));
         let admin = admin::serve(admin, router, close_admin.clone().cancelled_owned());
         let admin = tokio::spawn(admin);
         let puller = Puller::new(self.source.clone(), self.paused.subscribe()).await?;
@@ -209,6 +212,18 @@ impl App {
             drain: self.drain,
         };
         Pipeline::new(self.rules.rules.clone(), outbox, settings)
+    }
+
+    fn plain(&self) -> Plain {
+        let clock = self.domain.clock().clone();
+        Plain {
+            version: metrics::VERSION,
+            wanted: &page::SERIES,
+            registry: self.registry.clone(),
+            not_ready: self.admin().not_ready,
+            began: clock.now(),
+            clock,
+        }
     }
 
     fn admin(&self) -> Admin {

@@ -1,8 +1,9 @@
 //! What the two services share beside caching: telemetry, the end of life, the service
-//! manager, and the admin listener.
+//! manager, the admin listener and its page.
 
 pub mod admin;
 pub mod exit;
 pub mod manager;
+pub mod page;
 pub mod shutdown;
 pub mod telemetry;
