@@ -93,6 +93,7 @@ function draw() {
   drawTiles(sight);
   drawCharts();
   drawTables(live, scope());
+  $("main").hidden = false;
 }
 
 function gone(since) {

@@ -70,6 +70,7 @@ function draw() {
   drawRules(sight);
   drawStream(sight);
   drawInspector(sight, "No look yet: either nothing was announced, or [inspector] is off.");
+  $("main").hidden = false;
 }
 
 function gone(since) {
