@@ -21,9 +21,9 @@ use crate::stats::{Demo, Member, Stats, millis};
 use cache_core::clock::{Clock, Tick};
 use cache_core::metrics::Metrics;
 use cache_core::ops::admin::{self, Admin as Common};
+use cache_core::ops::process;
 use cache_core::{Domain, DomainSettings, Error, Kind, Policy, Role, connect};
 use parking_lot::Mutex;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::fmt;
 use std::io;
@@ -78,15 +78,7 @@ impl App {
     pub async fn over(caches: Caches, limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let mut registry = Registry::default();
         let watcher = Arc::new(Watcher::new(Metrics::new(&mut registry)));
-        let build: Gauge = Gauge::default();
-        build.set(1);
-        registry
-            .sub_registry_with_label(("version".into(), VERSION.into()))
-            .register(
-                "cacheaside_build_info",
-                "Always 1; the version is a label",
-                build,
-            );
+        process::register(&mut registry, clock.clone(), VERSION);
         let began = clock.now();
         let agent = Agent::new(Arc::new(caches), watcher.clone(), clock, limits);
         let resp = Counts::new(&mut registry);

@@ -25,6 +25,9 @@ pub enum Event<'a> {
         tier: Tier,
         /// What the answer was.
         answer: Answer,
+        /// How long it took; of hits in L1, which take less than two looks at the clock, only
+        /// some are measured.
+        took: Option<Duration>,
     },
     /// The source was asked.
     Load {
@@ -49,7 +52,7 @@ pub enum Event<'a> {
         /// Whether it is left alone.
         open: bool,
     },
-    /// A read was answered by a load that somebody else in this process ran.
+    /// A read was answered by what somebody else in this process looked up or loaded.
     Coalesced {
         /// The cache.
         cache: CacheId,
@@ -88,6 +91,24 @@ pub enum Event<'a> {
         cache: CacheId,
         /// The tier.
         tier: Tier,
+    },
+    /// L1 let an entry go.
+    Dropped {
+        /// The cache.
+        cache: CacheId,
+        /// Why.
+        cause: DropCause,
+    },
+    /// So full is L1.
+    L1Size {
+        /// The cache.
+        cache: CacheId,
+        /// How many entries it holds.
+        entries: u64,
+        /// How many bytes they count for.
+        bytes: u64,
+        /// How many bytes it may hold.
+        capacity: u64,
     },
     /// Bytes in L2 were not a value of this cache; they count as a miss.
     Undecodable {
@@ -131,6 +152,8 @@ pub enum Event<'a> {
         ok: bool,
         /// How long it took.
         took: Duration,
+        /// How many bytes of values went with it, one way or the other.
+        bytes: usize,
     },
     /// An announced invalidation was looked at again: in L2, or in one L1 of this
     /// process.
@@ -311,6 +334,19 @@ pub enum LeaseOutcome {
     Lost,
     /// It was given back.
     Released,
+}
+
+/// Why L1 let an entry go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropCause {
+    /// It had no room.
+    Size,
+    /// Its lifetime had ended, or nobody asked for it.
+    Expired,
+    /// It was invalidated, or all of L1 was.
+    Invalidated,
+    /// A newer one took its place.
+    Replaced,
 }
 
 /// What the comparison of a hit with the source found.

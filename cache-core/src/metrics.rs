@@ -35,6 +35,8 @@ pub struct Metrics {
     inspections: [[[Counter; 3]; 3]; 2],
     remote: Family<Labels<2>, Counter>,
     remote_time: Family<Labels<1>, Histogram>,
+    /// Got, and sent.
+    remote_bytes: [Counter; 2],
 }
 
 /// One cache's counters at a moment, for the built-in page.
@@ -101,6 +103,8 @@ impl Metrics {
         let remote_time = Family::new_with_constructor(remote_histogram as fn() -> Histogram);
         let help = "Time one step of L2 took, in seconds";
         registry.add("l2_command_duration_seconds", help, remote_time.clone());
+        let help = "Bytes of values that went between this process and L2, by direction";
+        let remote_bytes = registry.family("l2_bytes", help);
         Self {
             applied: ["key", "tag", "bucket"].map(|kind| pick(&kinds, [("kind", kind)])),
             inspections: inspection_series(&inspections),
@@ -121,6 +125,8 @@ impl Metrics {
             ),
             remote: registry.family("l2_commands", "Steps asked of L2, by outcome"),
             remote_time,
+            remote_bytes: ["got", "sent"]
+                .map(|direction| pick(&remote_bytes, [("direction", direction)])),
             families: Families::new(&mut registry),
             names: Mutex::default(),
             caches: Box::new([const { OnceLock::new() }; CACHES_MAX]),
@@ -144,7 +150,7 @@ impl Metrics {
                     l1_negatives: gets[1],
                     l2_hits: gets[2],
                     l2_negatives: gets[3],
-                    stale: gets[6],
+                    stale: gets[6] + gets[7],
                     misses: gets[4],
                     errors: gets[5],
                     loads: series.loads.iter().map(Counter::get).sum(),
@@ -190,6 +196,25 @@ impl Metrics {
         Some(self.queues.get(at)?.get_or_init(series))
     }
 
+    /// L2 was asked for something.
+    fn asked(&self, event: &Event<'_>) {
+        let &Event::Remote {
+            step,
+            ok,
+            took,
+            bytes,
+        } = event
+        else {
+            return;
+        };
+        self.remote_bytes[usize::from(step != "read")].inc_by(bytes as u64);
+        let outcome = if ok { "ok" } else { "error" };
+        pick(&self.remote, [("command", step), ("outcome", outcome)]).inc();
+        let step = Labels([("command", step.to_owned())]);
+        let time = self.remote_time.get_or_create(&step);
+        time.observe(took.as_secs_f64());
+    }
+
     fn cache(&self, id: CacheId) -> Option<&CacheSeries> {
         self.caches.get(usize::from(id.0))?.get()
     }
@@ -224,6 +249,8 @@ impl Observer for Metrics {
             | Event::Coalesced { cache }
             | Event::Lease { cache, .. }
             | Event::Put { cache, .. }
+            | Event::Dropped { cache, .. }
+            | Event::L1Size { cache, .. }
             | Event::Shadow { cache, .. }
             | Event::Undecodable { cache, .. } => {
                 if let Some(series) = self.cache(cache) {
@@ -267,13 +294,7 @@ impl Observer for Metrics {
                 let series = &self.inspections[usize::from(tier != Tier::L1)];
                 series[look.index()][found_index(found)].inc();
             }
-            Event::Remote { step, ok, took } => {
-                let outcome = if ok { "ok" } else { "error" };
-                pick(&self.remote, [("command", step), ("outcome", outcome)]).inc();
-                let step = Labels([("command", step.to_owned())]);
-                let time = self.remote_time.get_or_create(&step);
-                time.observe(took.as_secs_f64());
-            }
+            Event::Remote { .. } => self.asked(event),
         }
     }
 }

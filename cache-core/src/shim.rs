@@ -6,6 +6,7 @@
 //! files hold no tests: theirs are in the test `suite`.
 
 use arc_swap::ArcSwapOption;
+pub(crate) use moka::notification::RemovalCause;
 pub(crate) use moka::sync::Cache;
 pub(crate) use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;

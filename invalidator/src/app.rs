@@ -7,7 +7,7 @@ use crate::dead_letter::JetStreamLetters;
 use crate::inspect::InspectorSettings;
 use crate::inspect::inspector::Inspector;
 use crate::inspect::sampler::{self, Sampler};
-use crate::metrics::{self, Metrics};
+use crate::metrics::{Metrics, VERSION};
 use crate::outbox::Outbox;
 use crate::page;
 use crate::pause::Flag;
@@ -15,11 +15,13 @@ use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::recall::{self, Watermarks};
 use crate::source::{Backlog, Link, Source, epoch_after};
 use crate::watch::{NotReady, Watch};
+use cache_core::clock::SystemClock;
 use cache_core::metrics::Metrics as DomainMetrics;
 use cache_core::model::position::Position;
 use cache_core::ops::admin::{self, Admin};
 use cache_core::ops::manager::Manager;
 use cache_core::ops::page::plain::{self, Plain};
+use cache_core::ops::process;
 use cache_core::{Domain, Error, Kind, Role, connect};
 use parking_lot::RwLock;
 use prometheus_client::registry::Registry;
@@ -81,7 +83,7 @@ impl App {
         let mut registry = Registry::default();
         let observer = Arc::new(DomainMetrics::new(&mut registry));
         let metrics = Arc::new(Metrics::new(&mut registry, &rules.source.stream));
-        metrics::build_info(&mut registry);
+        process::register(&mut registry, Arc::new(SystemClock::new()), VERSION);
         let first = source.backlog().await?;
         let domain = connect::open(&service.domain, Role::Invalidator, observer).await?;
         let watermarks = recall::watermarks(&domain).await?;
@@ -217,7 +219,7 @@ impl App {
     fn plain(&self) -> Plain {
         let clock = self.domain.clock().clone();
         Plain {
-            version: metrics::VERSION,
+            version: VERSION,
             wanted: &page::SERIES,
             registry: self.registry.clone(),
             not_ready: self.admin().not_ready,

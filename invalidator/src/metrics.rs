@@ -262,15 +262,6 @@ impl Metrics {
     }
 }
 
-/// Registers which build this is.
-pub fn build_info(registry: &mut Registry) {
-    let build: Gauge = Gauge::default();
-    build.set(1);
-    let of_version = registry.sub_registry_with_label(("version".into(), VERSION.into()));
-    let help = "Always 1; the version is a label";
-    add(of_version, "cacheaside_build_info", help, &build);
-}
-
 impl InspectorSeries {
     fn register(&self, own: &mut Registry) {
         let help = "Second looks that held, as nines: -log10(max(violated, 3) / looks)";

@@ -60,6 +60,8 @@ const charts = {
       { name: name + " p99", paint, dashed: true },
     ]),
     unit: f.seconds,
+    axis: f.shortly,
+    decades: 1e-6,
     least: 0.001,
   }),
   loads: new Chart($("loads"), {
@@ -86,6 +88,8 @@ const live = new Live({
 function draw() {
   const { sight } = live;
   $("page").classList.remove("gone");
+  // Only with figures, and all at once: nothing moves as they come.
+  $("main").hidden = false;
   write($("version"), `${sight.about.version}, up ${f.seconds(sight.about.uptime_ms / 1000)}`);
   const { how, head, means } = trouble(sight);
   state($("state"), how, head, means);
@@ -93,7 +97,6 @@ function draw() {
   drawTiles(sight);
   drawCharts();
   drawTables(live, scope());
-  $("main").hidden = false;
 }
 
 function gone(since) {

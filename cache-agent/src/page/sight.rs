@@ -8,7 +8,7 @@ use serde::Serialize;
 use std::time::Duration;
 
 /// All series that the page reads.
-pub const SERIES: [&str; 17] = [
+pub const SERIES: [&str; 18] = [
     "cacheaside_breaker_open",
     "cacheaside_bucket_behind_reads_total",
     "cacheaside_buckets_raised_total",
@@ -19,9 +19,10 @@ pub const SERIES: [&str; 17] = [
     "cacheaside_inspections_total",
     "cacheaside_invalidation_lag_seconds",
     "cacheaside_invalidations_total",
+    "cacheaside_l1_bytes",
+    "cacheaside_l1_drops_total",
     "cacheaside_l1_entries",
     "cacheaside_l1_trusted",
-    "cacheaside_l1_weight_bytes",
     "cacheaside_l2_command_duration_seconds",
     "cacheaside_leases_total",
     "cacheaside_load_duration_seconds",

@@ -56,7 +56,7 @@ function drawCaches(live) {
         f.count(all.loads),
         { text: f.count(all.failed), kind: all.failed ? "warn" : "" },
         f.count(f.sum(sight, "cacheaside_l1_entries", { cache })),
-        f.bytes(f.sum(sight, "cacheaside_l1_weight_bytes", { cache })),
+        f.bytes(f.sum(sight, "cacheaside_l1_bytes", { cache })),
       ];
     }),
   );
@@ -107,31 +107,46 @@ function drawWork(sight, cache) {
       sum("leases_total", { outcome: "superseded" }),
       "fills refused, since a change came meanwhile",
     ),
+    line(
+      "let go for room",
+      sum("l1_drops_total", { cause: "size" }),
+      "entries that L1 dropped because it was full",
+    ),
   ]);
 }
 
 function drawStages(live, cache) {
   const { sight } = live;
-  const row = (name, series, wanted, of = f.quantile, longest = "–") => {
+  const row = (name, series, wanted, of = f.quantile, { longest = "–", often } = {}) => {
     const [part, span] = live.part(QUANTILES, (before, after, span) => [
       f.between(f.histogram(before, series, wanted), f.histogram(after, series, wanted)),
       span,
     ]);
     return [
       { text: name, head: true },
-      f.rate(f.observed(part) / span),
+      f.rate(often ?? f.observed(part) / span),
       f.seconds(of(part, 0.5)),
       f.seconds(of(part, 0.99)),
       longest,
     ];
   };
   const lines = [];
-  if (sight.series[TIMES])
-    for (const [tier, name] of TIERS) lines.push(row("answer from " + name, TIMES, { cache, tier }));
+  // Not every answer of L1 is measured, so the histogram does not say how many there are.
+  const answers = tier =>
+    live.part(
+      QUANTILES,
+      (before, after, span) =>
+        (f.sum(after, GETS, { cache, tier }) - f.sum(before, GETS, { cache, tier })) / span,
+    );
+  for (const [tier, name] of sight.series[TIMES] ? TIERS : []) {
+    lines.push(row("answer from " + name, TIMES, { cache, tier }, f.quantile, { often: answers(tier) }));
+  }
   lines.push(row("load", "cacheaside_load_duration_seconds", { cache }));
   if (!cache)
     lines.push(
-      row("commit to L1, at most", LAG, {}, f.bound, f.millis(sight.lag.count ? sight.lag.max_ms : null)),
+      row("commit to L1, at most", LAG, {}, f.bound, {
+        longest: f.millis(sight.lag.count ? sight.lag.max_ms : null),
+      }),
     );
   if (!cache && sight.series[STEPS]) lines.push(row("a step in L2", STEPS));
   table($("stages"), lines);

@@ -22,10 +22,11 @@ async function asks(word) {
 }
 
 /** Each figure that moves under load: it becomes another one, and another one again. */
-async function moves(page, ids) {
+async function moves(page, ids, wrong) {
   const read = () => page.$$eval(ids.join(','), all => all.map(one => one.textContent));
   const seen = ids.map(() => new Set());
   for (const end = Date.now() + 60_000; seen.some(values => values.size < 3);) {
+    assert.deepEqual(wrong, []);
     assert.ok(Date.now() < end, `does not move: ${ids.filter((_, at) => seen[at].size < 3)}`);
     (await read()).forEach((value, at) => seen[at].add(value));
     await page.waitForTimeout(250);
@@ -179,7 +180,7 @@ async function main() {
   }
   const { moving, steps } = OF[service];
   const all = {
-    moves: page => moves(page, moving), contrast: inBothSchemes, phone: onAPhone, keyboard: byKeyboard,
+    moves: page => moves(page, moving, wrong), contrast: inBothSchemes, phone: onAPhone, keyboard: byKeyboard,
     names: async page => assert.deepEqual(await page.evaluate(looks.nameless), []), 'as a table': asATable, ...steps,
   };
   try {

@@ -25,22 +25,23 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         ask: &Ask,
         load: Load<V>,
     ) -> Flown<V> {
-        let flown = match self.look(self.space.hash(key), key.bytes(), ask) {
-            Some(served) => {
-                self.look_after(|| self.attempt(key), &served, load);
-                Ok(served)
-            }
+        if let Some(served) = self.look(self.space.hash(key), key.bytes(), ask) {
+            self.look_after(|| self.attempt(key), &served, load);
+            let flown = Ok(served);
+            self.answered(&flown, None);
+            return flown;
+        }
+        let left = self.domain.clock().now();
+        let flown = match ask.max_staleness {
             // No flight: what another caller finds may be too old for this one. If nothing
             // is, the lease still keeps the fleet to one load.
-            None if ask.max_staleness.is_some() => {
-                self.probe_or_load(self.attempt(key), ask, load).await
-            }
+            Some(_) => self.probe_or_load(self.attempt(key), ask, load).await,
             None => match self.fly(key, ask, load).await {
                 Err(error) => self.hold_over(key, ask).ok_or(error),
                 flown => flown,
             },
         };
-        self.answered(&flown);
+        self.answered(&flown, Some(left));
         flown
     }
 
@@ -99,6 +100,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             held,
             tier: Tier::None,
             age: Age::Fresh,
+            found: self.domain.clock().now(),
         })
     }
 
@@ -153,6 +155,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             held,
             tier: Tier::None,
             age: Age::Fresh,
+            found: self.domain.clock().now(),
         })
     }
 }

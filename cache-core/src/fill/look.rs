@@ -57,6 +57,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             held,
             tier: Tier::L1,
             age,
+            found: now,
         })
     }
 

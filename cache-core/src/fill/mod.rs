@@ -17,6 +17,7 @@ pub mod run;
 pub mod shadow;
 pub mod stale;
 
+use crate::clock::Tick;
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::event::{Answer, CacheId, Event, Tier};
@@ -32,13 +33,18 @@ use crate::model::tag::Tag;
 use crate::policy::Policy;
 use crate::random::Sample;
 use crate::switches::Switches;
-use crate::tier::l1::{Age, Drops, Held, L1, weight};
+use crate::tier::l1::{Age, Drops, Held, L1, TELL_ONE_IN, weight};
 use crate::tier::tags::TagFloors;
 use crate::wire::codec::Codec;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+
+/// Of so many answers of L1, one is timed: a second look at the clock takes a quarter of the
+/// time of a hit.
+const TIME_ONE_IN: u32 = 256;
+const _: () = assert!(TIME_ONE_IN > TELL_ONE_IN && TIME_ONE_IN.is_multiple_of(TELL_ONE_IN));
 
 /// What one flight ends with, for all who waited.
 pub type Flown<V> = Result<Served<V>, Error>;
@@ -51,6 +57,8 @@ pub struct Served<V> {
     pub tier: Tier,
     /// How old it is.
     pub age: Age,
+    /// When it was looked for in L1, or when it came from elsewhere.
+    pub found: Tick,
 }
 
 /// One cache of this process: its tiers, and what guards them.
@@ -169,7 +177,10 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let space = KeySpace::new(domain.name().clone(), policy.name.clone());
         let lifetime = &policy.lifetime;
         let longest = lifetime.l1_ttl.max(lifetime.negative_ttl) + lifetime.stale_ttl;
-        let l1 = Arc::new(L1::new(policy.l1_bytes, longest, policy.l1_idle));
+        let id = domain.observer().register(&policy.name);
+        let observer = domain.observer().clone();
+        let dropped = move |cause| observer.observe(&Event::Dropped { cache: id, cause });
+        let l1 = L1::new(policy.l1_bytes, longest, policy.l1_idle, dropped);
         let tags = TagFloors::new(
             space.clone(),
             domain.remote().clone(),
@@ -184,7 +195,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         let tiers = Arc::new(Self {
             refreshes: Budget::new(ahead.at_once, ahead.per_second),
             load_us: AtomicU64::new(0),
-            id: domain.observer().register(&policy.name),
+            id,
             breaker: Breaker::new(policy.breaker_keys, policy.breaker_pause),
             loads: Bulkhead::new(policy.loads_max, policy.loads_ramp > Duration::ZERO),
             switches: Switches::new(&policy, sample.clone()),
@@ -192,7 +203,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             domain,
             policy,
             space,
-            l1,
+            l1: Arc::new(l1),
             tags,
             codec,
             flights: Flights::new(),
@@ -255,8 +266,8 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         }
     }
 
-    /// Counts how a read was answered.
-    pub(crate) fn answered(&self, flown: &Flown<V>) {
+    /// Counts how a read was answered that had to go on from L1 at `left`, if it had to.
+    pub(crate) fn answered(&self, flown: &Flown<V>, left: Option<Tick>) {
         let (tier, answer) = match flown {
             Err(_) => (Tier::None, Answer::Error),
             Ok(served) if served.tier == Tier::None => (Tier::None, Answer::Miss),
@@ -264,11 +275,29 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             Ok(served) if served.held.entry.value.is_none() => (served.tier, Answer::Negative),
             Ok(served) => (served.tier, Answer::Hit),
         };
+        let took = match (left, flown) {
+            (Some(left), _) => Some(self.domain.clock().now().since(left)),
+            (None, Ok(served)) => self.time(served),
+            (None, Err(_)) => None,
+        };
+        self.got(tier, answer, took);
+    }
+
+    pub(crate) fn got(&self, tier: Tier, answer: Answer, took: Option<Duration>) {
         self.observe(Event::Get {
             cache: self.id,
             tier,
             answer,
+            took,
         });
+    }
+
+    /// How long an answer of L1 took, for some of them; by the clock, whose lowest digits
+    /// are as good as drawn by lot.
+    pub(crate) fn time(&self, served: &Served<V>) -> Option<Duration> {
+        let lot = served.found.since_start().subsec_nanos() / TELL_ONE_IN;
+        let is_drawn = lot.is_multiple_of(TIME_ONE_IN / TELL_ONE_IN);
+        is_drawn.then(|| self.domain.clock().now().since(served.found))
     }
 
     pub(crate) fn observe(&self, event: Event<'_>) {
@@ -279,11 +308,19 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     fn keep_tidy(&self) {
         const EVERY: Duration = Duration::from_millis(100);
         let l1 = Arc::downgrade(&self.l1);
+        let observer = self.domain.observer().clone();
+        let (cache, capacity) = (self.id, self.policy.l1_bytes);
         self.domain.run(async move {
             loop {
                 tokio::time::sleep(EVERY).await;
                 let Some(l1) = l1.upgrade() else { return };
                 l1.tidy_up();
+                observer.observe(&Event::L1Size {
+                    cache,
+                    entries: l1.entries(),
+                    bytes: l1.weight(),
+                    capacity,
+                });
             }
         });
     }
@@ -347,6 +384,7 @@ impl<V> Clone for Served<V> {
             held: self.held.clone(),
             tier: self.tier,
             age: self.age,
+            found: self.found,
         }
     }
 }

@@ -174,7 +174,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     async fn offer_to_l2(
         &self,
         attempt: &Attempt,
-        grant: Grant,
+        mut grant: Grant,
         entry: &Entry<V>,
         as_of: AsOf,
         body: &Bytes,
@@ -186,7 +186,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             AsOf::Leased | AsOf::Unknown => Reach::Known,
         };
         if !self.tags_admit(&entry.stamps, reach).await {
-            self.leased(LeaseOutcome::Superseded);
+            grant.ended(LeaseOutcome::Superseded);
             return FillOutcome::Superseded;
         }
         let sealed = envelope::seal(self.label(attempt), &bytes_of(entry, body));
@@ -201,9 +201,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         };
         let granted = grant.as_of;
         let filled = self.domain.remote().fill(&attempt.address, offer).await;
-        if filled.is_ok() {
-            grant.spend();
-        }
+        let is_used_up = filled.is_ok();
         let (lease, outcome) = match filled {
             Ok(Filled::Stored { as_of }) => {
                 self.observe(Event::Put {
@@ -220,7 +218,10 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             Ok(Filled::LeaseLost) => (LeaseOutcome::Lost, FillOutcome::LeaseLost),
             Err(_) => (LeaseOutcome::Lost, FillOutcome::Unreachable),
         };
-        self.leased(lease);
+        grant.ended(lease);
+        if is_used_up {
+            grant.spend();
+        }
         outcome
     }
 

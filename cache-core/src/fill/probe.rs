@@ -3,7 +3,7 @@
 use super::reason::Reason;
 use super::{Ask, Attempt, Served, Tiers};
 use crate::domain::Domain;
-use crate::event::{Event, LeaseOutcome, Tier};
+use crate::event::{CacheId, Event, LeaseOutcome, Tier};
 use crate::model::entry::{Entry, Stamp};
 use crate::model::key::{Address, Bucket};
 use crate::model::position::Position;
@@ -46,6 +46,9 @@ pub(crate) struct Grant {
     domain: Arc<Domain>,
     address: Address,
     spent: bool,
+    cache: CacheId,
+    /// Whether it was granted, and nobody was told of its end: each grant has one.
+    is_open: bool,
 }
 
 /// A value of L2 that may be served, if its tags allow it.
@@ -92,11 +95,12 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             let seen = match self.examine(attempt, ask, reading).await {
                 Worth::Good(held) => {
                     self.keep(attempt, &held);
-                    let age = held.age(clock.now());
+                    let now = clock.now();
                     return Probe::Found(Served {
+                        age: held.age(now),
                         held,
                         tier: Tier::L2,
-                        age,
+                        found: now,
                     });
                 }
                 Worth::Expired(held) => {
@@ -289,6 +293,8 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             domain: self.domain.clone(),
             address: attempt.address.clone(),
             spent: false,
+            cache: self.id,
+            is_open: false,
         };
         let leased = remote
             .lease(&attempt.address, token, self.policy.lease, seen)
@@ -297,6 +303,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             Ok(Leased::Granted { as_of, floor }) => {
                 self.leased(LeaseOutcome::Granted);
                 (grant.as_of, grant.floor) = (as_of, floor);
+                grant.is_open = true;
                 return Leasing::Granted(grant);
             }
             Err(_) => return Leasing::None,
@@ -338,7 +345,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         }
     }
 
-    pub(crate) fn leased(&self, outcome: LeaseOutcome) {
+    fn leased(&self, outcome: LeaseOutcome) {
         self.observe(Event::Lease {
             cache: self.id,
             outcome,
@@ -366,10 +373,21 @@ impl Grant {
     pub(crate) fn spend(mut self) {
         self.spent = true;
     }
+
+    /// Tells how it ended.
+    pub(super) fn ended(&mut self, outcome: LeaseOutcome) {
+        self.is_open = false;
+        let cache = self.cache;
+        let observer = self.domain.observer();
+        observer.observe(&Event::Lease { cache, outcome });
+    }
 }
 
 impl Drop for Grant {
     fn drop(&mut self) {
+        if self.is_open {
+            self.ended(LeaseOutcome::Released);
+        }
         if self.spent {
             return;
         }

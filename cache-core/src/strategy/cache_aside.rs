@@ -1,7 +1,7 @@
 //! Cache-aside: the caller asks, and on a miss loads by itself and fills.
 
 use crate::error::Error;
-use crate::event::{Event, Tier};
+use crate::event::{Answer, Tier};
 use crate::fill::offer::FillOutcome;
 use crate::fill::probe::{Grant, Probe};
 use crate::fill::run::Load;
@@ -51,38 +51,46 @@ pub struct FillTicket<V: Send + Sync + 'static> {
 impl<V: Send + Sync + 'static> Tiers<V> {
     /// Looks a key up in both tiers.
     pub(crate) async fn get(self: &Arc<Self>, key: Key<'_>, ask: &Ask) -> Lookup<V> {
-        let lookup = match self.look(self.space.hash(key), key.bytes(), ask) {
-            Some(served) => served.into(),
+        if let Some(served) = self.look(self.space.hash(key), key.bytes(), ask) {
+            return self.found(served);
+        }
+        let clock = self.domain.clock();
+        let left = clock.now();
+        let lookup = match ask.max_staleness {
             // As in `get_or_load`.
-            None if ask.max_staleness.is_some() => {
-                self.get_leading(self.attempt(key), ask, None).await
-            }
+            Some(_) => self.get_leading(self.attempt(key), ask, None).await,
             None => self.get_slowly(key, ask).await,
         };
-        self.tell_of(&lookup);
+        self.tell_of(&lookup, Some(clock.now().since(left)));
+        lookup
+    }
+
+    /// What L1 has found, told of.
+    fn found(&self, served: Served<V>) -> Lookup<V> {
+        let took = self.time(&served);
+        let tier = served.tier;
+        let lookup = served.into();
+        match lookup {
+            Lookup::Absent => self.got(tier, Answer::Negative, took),
+            _ => self.tell_of(&lookup, took),
+        }
         lookup
     }
 
     /// What L1 answers without a wait.
     pub(crate) fn get_at_once(&self, key: Key<'_>) -> Option<Lookup<V>> {
         let served = self.look(self.space.hash(key), key.bytes(), &Ask::default())?;
-        let lookup = served.into();
-        self.tell_of(&lookup);
-        Some(lookup)
+        Some(self.found(served))
     }
 
-    fn tell_of(&self, lookup: &Lookup<V>) {
+    fn tell_of(&self, lookup: &Lookup<V>, took: Option<Duration>) {
         let (tier, answer) = match lookup {
-            Lookup::Hit(hit) if hit.age == Age::Stale => (hit.tier, crate::event::Answer::Stale),
-            Lookup::Hit(hit) => (hit.tier, crate::event::Answer::Hit),
-            Lookup::Absent => (Tier::L2, crate::event::Answer::Negative),
-            Lookup::Miss(_) => (Tier::None, crate::event::Answer::Miss),
+            Lookup::Hit(hit) if hit.age == Age::Stale => (hit.tier, Answer::Stale),
+            Lookup::Hit(hit) => (hit.tier, Answer::Hit),
+            Lookup::Absent => (Tier::L2, Answer::Negative),
+            Lookup::Miss(_) => (Tier::None, Answer::Miss),
         };
-        self.observe(Event::Get {
-            cache: self.id,
-            tier,
-            answer,
-        });
+        self.got(tier, answer, took);
     }
 
     async fn get_slowly(self: &Arc<Self>, key: Key<'_>, ask: &Ask) -> Lookup<V> {
@@ -261,6 +269,7 @@ impl<V: Send + Sync + 'static> FillTicket<V> {
             held,
             tier: Tier::None,
             age: Age::Fresh,
+            found: self.tiers.domain.clock().now(),
         };
         if let Some(lead) = self.lead {
             lead.finish(Ok(served.clone()));

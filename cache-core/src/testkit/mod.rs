@@ -2,15 +2,18 @@
 //! processes in one, the contract suites of the seams, histories to replay, and
 //! real servers.
 
+pub mod browser;
 pub mod certificates;
 pub mod clock;
 pub mod contract;
 pub mod deaf;
+pub mod equations;
 pub mod fleet;
 pub mod history;
 pub mod ledger;
 pub mod logs;
 pub mod manager;
+pub mod scrape;
 pub mod servers;
 pub mod troubled;
 pub mod until;

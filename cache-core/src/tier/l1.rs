@@ -6,12 +6,13 @@
 //! an insert that loses a race against one is never served.
 
 use crate::clock::Tick;
+use crate::event::DropCause;
 use crate::guard::fence::{Fence, Ticket};
 use crate::model::entry::Entry;
 use crate::model::key::{Key, KeyHash};
 use crate::model::position::Position;
 use crate::model::tag::Tag;
-use crate::shim::{AtomicU64, Cache, Ordering};
+use crate::shim::{AtomicU64, Cache, Ordering, RemovalCause};
 use crate::tier::front::Front;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -23,7 +24,7 @@ const ENTRY_OVERHEAD: usize = 160;
 
 /// Of so many reads that the front answers, the store hears of one. Of all, it would cost
 /// what the front saves; of too few, it would let go of what is read most.
-const TELL_ONE_IN: u32 = 8;
+pub(crate) const TELL_ONE_IN: u32 = 8;
 
 /// One entry in this process.
 #[derive(Debug)]
@@ -155,8 +156,13 @@ pub trait Drops: Send + Sync + fmt::Debug {
 
 impl<V: Send + Sync + 'static> L1<V> {
     /// An empty L1 that holds up to `capacity` bytes, each entry `longest` at most, and one
-    /// that nobody asks for no longer than `idle`.
-    pub fn new(capacity: u64, longest: Duration, idle: Option<Duration>) -> Self {
+    /// that nobody asks for no longer than `idle`; `dropped` hears of each that it lets go.
+    pub fn new(
+        capacity: u64,
+        longest: Duration,
+        idle: Option<Duration>,
+        dropped: impl Fn(DropCause) + Send + Sync + 'static,
+    ) -> Self {
         let mut store = Cache::builder()
             .max_capacity(capacity)
             .weigher(|_, held: &Arc<Held<V>>| held.weight)
@@ -168,11 +174,14 @@ impl<V: Send + Sync + 'static> L1<V> {
                 None
             }
         };
-        if let Some(front) = front.clone() {
+        let forward = front.clone();
+        store = store.eviction_listener(move |hash, held, cause| {
             // What the store lets go of, the front keeps no memory for.
-            store =
-                store.eviction_listener(move |hash, held, _| front.forget(KeyHash(*hash), &held));
-        }
+            if let Some(front) = &forward {
+                front.forget(KeyHash(*hash), &held);
+            }
+            dropped(why(cause));
+        });
         Self {
             store: store.build_with_hasher(BuildHasherDefault::default()),
             front,
@@ -339,6 +348,15 @@ impl<V: Send + Sync + 'static> L1<V> {
     /// Does moka's housekeeping, so that callers need not.
     pub fn tidy_up(&self) {
         self.store.run_pending_tasks();
+    }
+}
+
+fn why(cause: RemovalCause) -> DropCause {
+    match cause {
+        RemovalCause::Size => DropCause::Size,
+        RemovalCause::Expired => DropCause::Expired,
+        RemovalCause::Explicit => DropCause::Invalidated,
+        RemovalCause::Replaced => DropCause::Replaced,
     }
 }
 

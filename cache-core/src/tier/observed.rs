@@ -1,10 +1,10 @@
 //! An L2 that tells how long each of its steps took.
 
 use super::{
-    Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Remote, RemoteError, Seen,
-    Token, Touch, Write, Written,
+    Applied, Beat, Beaten, Filled, Invalidate, Leased, Offer, Reading, Record, Remote, RemoteError,
+    Seen, Token, Touch, Write, Written,
 };
-use crate::clock::Clock;
+use crate::clock::{Clock, Tick};
 use crate::event::{Event, Observer};
 use crate::model::key::{Address, Bucket};
 use async_trait::async_trait;
@@ -39,22 +39,43 @@ impl Observed {
         step: &'static str,
         answer: impl Future<Output = Result<T, RemoteError>>,
     ) -> Result<T, RemoteError> {
+        self.with(step, 0, |_| 0, answer).await
+    }
+
+    /// The same where values go with it: `sent` bytes of them, and so many `got`.
+    async fn with<T>(
+        &self,
+        step: &'static str,
+        sent: usize,
+        got: impl Fn(&T) -> usize,
+        answer: impl Future<Output = Result<T, RemoteError>>,
+    ) -> Result<T, RemoteError> {
         let began = self.clock.now();
         let answer = answer.await;
-        self.tell(step, answer.is_ok(), began);
+        let bytes = sent + answer.as_ref().map_or(0, got);
+        self.tell(step, answer.is_ok(), began, bytes);
         answer
     }
 
-    fn tell(&self, step: &'static str, ok: bool, began: crate::clock::Tick) {
+    fn tell(&self, step: &'static str, ok: bool, began: Tick, bytes: usize) {
         let took = self.clock.now().since(began);
-        self.observer.observe(&Event::Remote { step, ok, took });
+        self.observer.observe(&Event::Remote {
+            step,
+            ok,
+            took,
+            bytes,
+        });
     }
 }
 
 #[async_trait]
 impl Remote for Observed {
     async fn read(&self, address: &Address) -> Result<Reading, RemoteError> {
-        self.one("read", self.remote.read(address)).await
+        let got = |reading: &Reading| match &reading.record {
+            Some(Record::Value { body, .. }) => body.len(),
+            Some(Record::Mark { .. }) | None => 0,
+        };
+        self.with("read", 0, got, self.remote.read(address)).await
     }
 
     async fn lease(
@@ -69,7 +90,9 @@ impl Remote for Observed {
     }
 
     async fn fill(&self, address: &Address, offer: Offer) -> Result<Filled, RemoteError> {
-        self.one("fill", self.remote.fill(address, offer)).await
+        let sent = offer.body.len();
+        let filled = self.remote.fill(address, offer);
+        self.with("fill", sent, |_| 0, filled).await
     }
 
     async fn touch(&self, address: &Address, touch: Touch) -> Result<bool, RemoteError> {
@@ -92,13 +115,15 @@ impl Remote for Observed {
     }
 
     async fn write(&self, address: &Address, write: Write) -> Result<Written, RemoteError> {
-        self.one("write", self.remote.write(address, write)).await
+        let sent = write.body.len();
+        let written = self.remote.write(address, write);
+        self.with("write", sent, |_| 0, written).await
     }
 
     async fn apply(&self, batch: Vec<Invalidate>) -> Vec<Result<Applied, RemoteError>> {
         let began = self.clock.now();
         let answers = self.remote.apply(batch).await;
-        self.tell("apply", answers.iter().all(Result::is_ok), began);
+        self.tell("apply", answers.iter().all(Result::is_ok), began, 0);
         answers
     }
 
@@ -113,7 +138,7 @@ impl Remote for Observed {
     async fn beat(&self, batch: Vec<Beat>) -> Vec<Result<Beaten, RemoteError>> {
         let began = self.clock.now();
         let answers = self.remote.beat(batch).await;
-        self.tell("beat", answers.iter().all(Result::is_ok), began);
+        self.tell("beat", answers.iter().all(Result::is_ok), began, 0);
         answers
     }
 }

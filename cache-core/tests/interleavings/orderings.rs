@@ -128,7 +128,7 @@ fn who_passes_the_fence_finds_the_debt() {
 /// Who sees that tags have changed finds the fence of the tag raised.
 fn tags_behind_the_fence() -> Life {
     let fence = Arc::new(Fence::new());
-    let l1 = Arc::new(L1::<u64>::new(1, Duration::from_secs(1), None));
+    let l1 = Arc::new(L1::<u64>::new(1, Duration::from_secs(1), None, drop));
     let before = fence.ticket(KEY);
     let reader = thread::spawn({
         let (fence, l1) = (fence.clone(), l1.clone());

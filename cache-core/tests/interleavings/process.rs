@@ -165,7 +165,7 @@ impl Process {
         let fence = Arc::new(Fence::new());
         let horizon = Arc::new(Horizon::new());
         let owed = Arc::new(Owed::new());
-        let l1 = Arc::new(L1::new(1, LONG, None));
+        let l1 = Arc::new(L1::new(1, LONG, None, drop));
         let remote = Arc::new(Steps::new(clock.clone()));
         let tags = TagFloors::new(
             NAMES.space.clone(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 pub(crate) use crate::store::Cache;
 pub(crate) use loom::sync::atomic::Ordering;
+pub(crate) use moka::notification::RemovalCause;
 
 thread_local! {
     // loom runs all threads of a life on the one thread that explores it.

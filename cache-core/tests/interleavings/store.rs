@@ -5,6 +5,7 @@
 //! [`drops_lost`] makes it do so.
 
 use loom::sync::Mutex;
+use moka::notification::RemovalCause;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -54,7 +55,7 @@ impl<K: Eq + Hash, V> Builder<K, V> {
     /// Nobody is told: what is evicted may stay in the front for ever.
     pub(crate) fn eviction_listener<F>(self, _: F) -> Self
     where
-        F: Fn(Arc<K>, V, ()) + Send + Sync + 'static,
+        F: Fn(Arc<K>, V, RemovalCause) + Send + Sync + 'static,
     {
         self
     }

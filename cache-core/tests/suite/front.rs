@@ -67,7 +67,7 @@ fn kept(l1: &L1<u64>, all: &[Weak<Held<u64>>], most: usize) -> usize {
 #[test]
 fn what_l1_lets_go_of_the_front_keeps_no_memory_for() {
     let fence = Fence::new();
-    let l1 = L1::new(1_000, LONG, None);
+    let l1 = L1::new(1_000, LONG, None, drop);
     let put = |n: u64| -> Weak<Held<u64>> {
         let entry = held(n, &fence);
         l1.put(hash(n), entry.clone());
@@ -114,7 +114,7 @@ fn what_is_read_once_drives_out_nothing_that_is_read_often() {
 #[test]
 fn another_key_of_the_same_hash_is_not_answered() {
     let fence = Fence::new();
-    let l1 = L1::new(1 << 20, LONG, None);
+    let l1 = L1::new(1 << 20, LONG, None, drop);
     l1.put(hash(7), held(7, &fence));
     let now = Tick::default();
     (0..2).for_each(|_| assert_eq!(look(&l1, 7, &fence, now), Some(7)));
@@ -166,7 +166,7 @@ fn the_front_costs_no_hits() {
     const KEYS: u64 = 100_000;
     for once in [0, 20] {
         let reads = reads(KEYS, 1_000_000, once, 1);
-        let of = |idle| hit_rate(&L1::new(KEYS / 10, LONG, idle), &reads);
+        let of = |idle| hit_rate(&L1::new(KEYS / 10, LONG, idle, drop), &reads);
         let (with, without) = (of(None), of(Some(LONG)));
         println!(
             "{once} of 100 read once: {:.2} % with the front, {:.2} % without",

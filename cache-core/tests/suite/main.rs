@@ -7,6 +7,7 @@ mod bad_l2;
 mod batch;
 mod breaker;
 mod contract;
+mod equations;
 mod examples;
 mod explain;
 mod flights;

@@ -1,9 +1,11 @@
 //! What a capture shows to those who watch over it: series, and whether it is ready.
 
-use crate::metrics;
+use crate::metrics::VERSION;
 use crate::source::Link;
 use cache_core::Error;
+use cache_core::clock::SystemClock;
 use cache_core::ops::admin::{self, Admin};
+use cache_core::ops::process;
 use parking_lot::RwLock;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
@@ -25,7 +27,7 @@ impl Face {
     /// Shows the connection and these series.
     pub fn new<S>(link: Link, series: impl FnOnce(&mut Registry) -> S) -> (Self, S) {
         let mut registry = Registry::default();
-        metrics::build_info(&mut registry);
+        process::register(&mut registry, Arc::new(SystemClock::new()), VERSION);
         let series = series(&mut registry);
         let face = Self {
             registry,

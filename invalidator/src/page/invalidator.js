@@ -62,6 +62,8 @@ const perSecond = (name, wanted, span = RATES) =>
 function draw() {
   const { sight } = live;
   $("page").classList.remove("gone");
+  // Only with figures, and all at once: nothing moves as they come.
+  $("main").hidden = false;
   write($("version"), `${sight.about.version}, up ${f.seconds(sight.about.uptime_ms / 1000)}`);
   const { how, head, means } = trouble(sight);
   state($("state"), how, head, means);
@@ -70,7 +72,6 @@ function draw() {
   drawRules(sight);
   drawStream(sight);
   drawInspector(sight, "No look yet: either nothing was announced, or [inspector] is off.");
-  $("main").hidden = false;
 }
 
 function gone(since) {

@@ -4,7 +4,11 @@
 use cache_core::event::{
     Answer, CacheId, Event, Found, LeaseOutcome, Observer, RefreshOutcome, Tier, WriteOutcome,
 };
+use cache_core::metrics::Metrics;
 use cache_core::model::key::Name;
+use cache_core::testkit::equations;
+use cache_core::testkit::scrape::Scrape;
+use prometheus_client::registry::Registry;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is counted, with its name.
@@ -34,6 +38,43 @@ const VIOLATED: usize = 11;
 #[derive(Debug, Default)]
 pub(crate) struct Count([AtomicU64; COUNTED.len()]);
 
+/// What all processes of one run are observed by: the counts, and the series that operators
+/// see.
+#[derive(Debug)]
+pub(crate) struct Observed {
+    pub(crate) count: Count,
+    metrics: Metrics,
+    registry: Registry,
+}
+
+impl Observed {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::default();
+        Self {
+            count: Count::default(),
+            metrics: Metrics::new(&mut registry),
+            registry,
+        }
+    }
+
+    /// The equations between series that do not hold. Who was killed never gave back its
+    /// leases, nor dropped its L1.
+    pub(crate) fn broken(&self) -> Vec<String> {
+        equations::broken(&Scrape::of(&self.registry), false)
+    }
+}
+
+impl Observer for Observed {
+    fn register(&self, cache: &Name) -> CacheId {
+        self.metrics.register(cache)
+    }
+
+    fn observe(&self, event: &Event<'_>) {
+        self.metrics.observe(event);
+        self.count.observe(event);
+    }
+}
+
 impl Count {
     pub(crate) fn add(&self, other: &Self) {
         for (all, one) in self.0.iter().zip(&other.0) {
@@ -51,11 +92,7 @@ impl Count {
     }
 }
 
-impl Observer for Count {
-    fn register(&self, _: &Name) -> CacheId {
-        CacheId(0)
-    }
-
+impl Count {
     fn observe(&self, event: &Event<'_>) {
         let at = match event {
             Event::Get {

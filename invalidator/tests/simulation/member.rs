@@ -349,7 +349,7 @@ impl World {
             }),
             clock,
             random: Arc::new(self.sky.dice.clone()),
-            observer: self.count.clone(),
+            observer: self.observed.clone(),
             role,
             proof: cache_core::coherence::listen::Proof::Invalidator,
             timing: Timing::default(),

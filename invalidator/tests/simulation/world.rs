@@ -3,7 +3,7 @@
 use crate::bus::Hub;
 use crate::carrier::Carrier;
 use crate::control::Subject;
-use crate::count::Count;
+use crate::count::{Count, Observed};
 use crate::database::{Database, GROUPS, REST_PATIENCE, ROWS};
 use crate::dice::Dice;
 use crate::l2::L2;
@@ -53,7 +53,7 @@ pub(crate) struct World {
     pub(crate) database: Arc<Database>,
     pub(crate) stream: Arc<Stream>,
     pub(crate) queue: Arc<MemoryQueue>,
-    pub(crate) count: Arc<Count>,
+    pub(crate) observed: Arc<Observed>,
     pub(crate) members: Mutex<Vec<Arc<Member>>>,
     pub(crate) carriers: Mutex<Vec<Carrier>>,
 }
@@ -66,8 +66,11 @@ pub(crate) fn run(subject: Subject, seed: u64, tells: bool, count: &Count) -> Ve
     let verdict = runtime.block_on(async {
         let world = World::new(subject, seed, tells);
         world.live().await;
-        world.oracle.inspected(world.count.violated());
-        count.add(&world.count);
+        world.oracle.inspected(world.observed.count.violated());
+        for broken in world.observed.broken() {
+            world.oracle.violated(format!("series: {broken}"));
+        }
+        count.add(&world.observed.count);
         // They hold the world, and the world holds them.
         world.members.lock().clear();
         world.oracle.verdict()
@@ -97,7 +100,7 @@ impl World {
             queue: Arc::new(MemoryQueue::new(clock.clone(), QUEUE_BYTES)),
             stream: Arc::new(Stream::new(clock, sky.clone(), oracle.clone())),
             database,
-            count: Arc::default(),
+            observed: Arc::new(Observed::new()),
             members: Mutex::default(),
             carriers: Mutex::default(),
             oracle,

@@ -30,12 +30,13 @@ function round(number) {
 export class Chart {
   /**
    * Into a figure that has a caption. `series` have a name, a paint, and may be `dashed`;
-   * `stacked` ones lie upon each other. `unit` writes a value, `axis` one
-   * beside a line. `most` is the top where it is
-   * always the same, `target` a line across, `least` the lowest top that the scale takes.
+   * `stacked` ones lie upon each other. `unit` writes a value, `axis` one beside a line.
+   * `most` is the top where it is always the same, `target` a line across, `least` the lowest
+   * top that the scale takes. Of a scale by decades, `decades` is the bottom.
    */
-  constructor(figure, { series, unit, axis = unit, stacked = false, most = null, target = null, least = 1 }) {
-    Object.assign(this, { figure, series, unit, axis, stacked, most, target, least, span: SPANS[0] });
+  constructor(figure, { series, unit, axis = unit, ...more }) {
+    const usual = { stacked: false, most: null, target: null, least: 1, decades: null };
+    Object.assign(this, { figure, series, unit, axis, span: SPANS[0] }, usual, more);
     const words = make("p", { class: "unseen", id: figure.id + "-words" });
     const head = figure.querySelector("h3");
     head.id = figure.id + "-head";
@@ -44,7 +45,7 @@ export class Chart {
     this.legend = make("ul", { class: "legend" });
     this.now = series.map(({ name, paint, dashed }) => {
       const value = make("span");
-      const mark = make("i", { class: `${paint} ${stacked ? "" : "line"} ${dashed ? "dashed" : ""}` });
+      const mark = make("i", { class: `${paint} ${this.stacked ? "" : "line"} ${dashed ? "dashed" : ""}` });
       this.legend.append(make("li", {}, mark, name + " ", value));
       return value;
     });
@@ -88,7 +89,8 @@ export class Chart {
     );
     const most = this.most ?? round(Math.max(this.least, ...tops));
     const x = ago => (LEFT + (width - LEFT - RIGHT) * (1 - ago / this.span)).toFixed(1);
-    const y = value => (height - BOTTOM - ((height - TOP - BOTTOM) * value) / most).toFixed(1);
+    const part = value => (this.decades ? this.decade(value) / this.decade(most) : value / most);
+    const y = value => (height - BOTTOM - (height - TOP - BOTTOM) * part(value)).toFixed(1);
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.svg.replaceChildren(
       ...this.grid(x, y, most, width),
@@ -99,9 +101,9 @@ export class Chart {
   }
 
   grid(x, y, most, width) {
-    const across = [0, 0.5, 1].flatMap(part => [
-      draw("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(part * most), y2: y(part * most) }),
-      draw("text", { x: LEFT - 6, y: +y(part * most) + 4, "text-anchor": "end" }, this.axis(part * most)),
+    const across = this.steps(most).flatMap(value => [
+      draw("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }),
+      draw("text", { x: LEFT - 6, y: +y(value) + 4, "text-anchor": "end" }, this.axis(value)),
     ]);
     const parts = width < 420 ? 2 : 4;
     const times = Array.from({ length: parts + 1 }, (_, at) => (this.span * (parts - at)) / parts);
@@ -111,6 +113,20 @@ export class Chart {
       draw("text", { x: x(ago), y: +y(0) + 16, "text-anchor": anchor(ago) }, named(ago)),
     );
     return [...across, ...along];
+  }
+
+  /** How many decades a value is above the bottom. */
+  decade(value) {
+    return Math.max(0, Math.log10(value / this.decades));
+  }
+
+  /** The values that have a line. */
+  steps(most) {
+    if (!this.decades) return [0, most / 2, most];
+    const count = Math.ceil(this.decade(most) - 0.001);
+    return Array.from({ length: count + 1 }, (_, at) => this.decades * 10 ** at).filter(
+      value => value <= most * 1.001,
+    );
   }
 
   aim(x, y) {

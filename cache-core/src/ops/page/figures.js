@@ -89,6 +89,9 @@ export const share = (part, all) => (all ? part / all : null);
 
 /** Seconds as people say them. */
 export const seconds = known(value => {
+  if (!value) return "0 s";
+  if (value < 1e-6) return (value * 1e9).toFixed(0) + " ns";
+  if (value < 0.00001) return (value * 1e6).toFixed(1) + " µs";
   if (value < 0.001) return (value * 1e6).toFixed(0) + " µs";
   if (value < 1) return (value * 1e3).toFixed(value < 0.01 ? 1 : 0) + " ms";
   if (value < 100) return value.toFixed(1) + " s";
@@ -96,6 +99,9 @@ export const seconds = known(value => {
   if (value < 172800) return (value / 3600).toFixed(0) + " h";
   return (value / 86400).toFixed(0) + " d";
 });
+
+/** The same beside a chart, where it is a power of ten. */
+export const shortly = value => seconds(value).replace(".0 ", " ");
 
 /** Milliseconds from clocks that count whole ones: a zero is not nothing. */
 export const millis = known(value => (value ? seconds(value / 1000) : "< 1 ms"));

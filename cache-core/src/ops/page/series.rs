@@ -133,7 +133,7 @@ fn unquoted(text: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Answer, CacheId, Event, Observer, Tier};
+    use crate::event::{Event, Observer};
     use crate::metrics::Metrics;
     use crate::model::key::Name;
 
@@ -141,21 +141,14 @@ mod tests {
     fn what_a_registry_has_is_read_back() {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
-        let cache: CacheId = metrics.register(&Name::new("users").unwrap());
-        let (tier, answer) = (Tier::L1, Answer::Hit);
-        let event = Event::Get {
-            cache,
-            tier,
-            answer,
-        };
-        metrics.observe(&event);
-        metrics.observe(&event);
-        let wanted = ["cacheaside_gets_total", "cacheaside_absent"];
+        let cache = metrics.register(&Name::new("users").unwrap());
+        metrics.observe(&Event::Coalesced { cache });
+        metrics.observe(&Event::Coalesced { cache });
+        let wanted = ["cacheaside_coalesced_total", "cacheaside_absent"];
         let series = read(&registry, &wanted);
-        let found = series["cacheaside_gets_total"].all.iter();
-        let hits: Vec<_> = found.filter(|one| one.value > 0.0).collect();
-        assert_eq!(hits.len(), 1);
-        assert_eq!((hits[0].value, &hits[0].labels["tier"][..]), (2.0, "l1"));
+        let all = &series["cacheaside_coalesced_total"].all;
+        assert_eq!((all.len(), all[0].value), (1, 2.0));
+        assert_eq!(all[0].labels["cache"], "users");
         assert!(!series.contains_key("cacheaside_absent"));
     }
 
