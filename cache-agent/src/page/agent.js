@@ -27,7 +27,7 @@ tiles($("tiles"), [
   ["t-l2", "L2, of what L1 missed", undefined],
   ["t-reads", "Answers a second"],
   ["t-loads", "Loads a second"],
-  ["t-saved", "Loads saved"],
+  ["t-saved", "Loads saved a second"],
   ["t-lag", "Lag, commit to L1"],
   ["t-changes", "Invalidations a second"],
 ]);
@@ -141,7 +141,7 @@ function drawTiles(sight) {
     `${f.rate(part.failed / part.span)} a second failed`,
     part.failed ? "warn" : "",
   );
-  tile("t-saved", f.rate(part.saved / part.span), "reads a second that shared another's load");
+  tile("t-saved", f.rate(part.saved / part.span), "reads that shared another's load");
   const { lag } = sight;
   tile(
     "t-lag",

@@ -162,7 +162,7 @@ function drawHot({ keys }) {
     $("hot"),
     (keys.hot ?? []).map(hot => [
       { text: hot.key, kind: "key" },
-      hot.cache,
+      { text: hot.cache, kind: "name" },
       f.count(hot.reads),
       f.count(hot.error),
     ]),

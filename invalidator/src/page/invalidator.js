@@ -116,9 +116,10 @@ function drawTiles(sight) {
     "p99 " + f.seconds(f.bound(lag, 0.99)) + ", each at most",
   );
   const quiet = silence(sight);
+  const ago = quiet !== null && quiet < 1 ? "< 1 s" : f.seconds(quiet);
   tile(
     "t-last",
-    quiet === null ? "none" : f.seconds(quiet),
+    quiet === null ? "none" : ago,
     quiet === null ? "since the start" : "ago; silence is not health",
   );
   const letters = of(sight, "dead_letters_total");

@@ -11,7 +11,7 @@ const SPANS = [60, 120, SPAN];
 const STEP = 30;
 /** Looks further apart than this have nothing drawn between them. */
 const HOLE = 6;
-const [LEFT, RIGHT, TOP, BOTTOM] = [48, 10, 8, 22];
+const [LEFT, RIGHT, TOP, BOTTOM] = [56, 10, 8, 22];
 const NAMESPACE = "http://www.w3.org/2000/svg";
 
 function draw(name, attributes, text) {
