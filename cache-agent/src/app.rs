@@ -11,7 +11,7 @@ use crate::grpc::Grpc;
 use crate::health::Readiness;
 use crate::listen::Doors;
 use crate::observe::Watcher;
-use crate::page;
+use crate::page::{self, looked::Looked};
 use crate::parts;
 use crate::reloads::Reloads;
 use crate::resp::counts::Counts;
@@ -312,9 +312,15 @@ impl App {
             callers: self.callers.clone(),
             look: look.clone(),
         };
+        let looked = Looked {
+            look,
+            registry: self.registry.clone(),
+            agent: self.agent.clone(),
+            callers: self.callers.clone(),
+        };
         common
             .router()
-            .merge(page::router(look))
+            .merge(page::router(looked))
             .merge(admin.router())
     }
 }

@@ -40,6 +40,7 @@ pub async fn embedded(demo: bool, clock: Arc<dyn Clock>) -> Result<App, Error> {
             agent.ok_or_else(|| Error::new(Kind::UnknownCache, "starting the demo", CACHE))?;
         let traffic = Traffic::start(Stage {
             agent,
+            hot: app.agent.hot.clone(),
             domain: member,
             other,
             other_caches,

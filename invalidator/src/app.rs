@@ -9,6 +9,7 @@ use crate::inspect::inspector::Inspector;
 use crate::inspect::sampler::{self, Sampler};
 use crate::metrics::{Metrics, VERSION};
 use crate::outbox::Outbox;
+use crate::page;
 use crate::pause::Flag;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::recall::{self, Watermarks};
@@ -19,6 +20,7 @@ use cache_core::metrics::Metrics as DomainMetrics;
 use cache_core::model::position::Position;
 use cache_core::ops::admin::{self, Admin};
 use cache_core::ops::manager::Manager;
+use cache_core::ops::page::plain::{self, Plain};
 use cache_core::ops::process;
 use cache_core::{Domain, Error, Kind, Role, connect};
 use parking_lot::RwLock;
@@ -133,6 +135,7 @@ impl App {
     pub async fn run(self, admin: TcpListener, stop: CancellationToken) -> Result<(), Error> {
         let close_admin = CancellationToken::new();
         let router = self.admin().router();
+        let router = router.merge(plain::router(page::PAGE, self.plain()));
         let admin = admin::serve(admin, router, close_admin.clone().cancelled_owned());
         let admin = tokio::spawn(admin);
         let puller = Puller::new(self.source.clone(), self.paused.subscribe()).await?;
@@ -212,6 +215,18 @@ impl App {
             drain: self.drain,
         };
         Pipeline::new(self.rules.rules.clone(), outbox, settings)
+    }
+
+    fn plain(&self) -> Plain {
+        let clock = self.domain.clock().clone();
+        Plain {
+            version: VERSION,
+            wanted: &page::SERIES,
+            registry: self.registry.clone(),
+            not_ready: self.admin().not_ready,
+            began: clock.now(),
+            clock,
+        }
     }
 
     fn admin(&self) -> Admin {

@@ -23,6 +23,7 @@
 //! | what NATS made of what it was asked for | [`echo`] |
 //! | what operators do | [`operate`] |
 //! | the series | [`metrics`] |
+//! | the page over them | [`page`] |
 //!
 //! It holds no cache and never asks an L1 anything: it announces through the same
 //! door as every other writer. Several instances share one durable consumer and
@@ -53,6 +54,7 @@ pub mod mapping;
 pub mod metrics;
 pub mod operate;
 pub mod outbox;
+pub mod page;
 pub mod pattern;
 pub mod pause;
 pub mod pipeline;

@@ -4,6 +4,7 @@
 use crate::caches::Caches;
 use crate::demo::database::{Commit, Database};
 use crate::demo::{BOUND, CACHE, ROWS, key};
+use crate::hot::HotKeys;
 use crate::observe::Watcher;
 use crate::stats::{Demo, Member, millis};
 use bytes::Bytes;
@@ -46,6 +47,8 @@ pub struct Traffic {
 pub struct Stage {
     /// The agent's own cache.
     pub agent: Cache<Bytes>,
+    /// What counts the keys that are read through it most.
+    pub hot: Arc<HotKeys>,
     /// The domain of the agent: the demo ends with it.
     pub domain: Arc<Domain>,
     /// What the second process counts.
@@ -78,9 +81,11 @@ impl Traffic {
         stage.domain.run(carry(stage.invalidator, name, commits));
         stage.domain.run(write(database));
         let other = traffic.other_caches.open_ones().next().cloned();
-        for cache in std::iter::once(stage.agent).chain(other) {
+        let other = other.map(|cache| (cache, None));
+        for (cache, hot) in std::iter::once((stage.agent, Some(stage.hot))).chain(other) {
             for _ in 0..READERS {
-                let reader = traffic.clone().read(cache.clone(), stage.clock.clone());
+                let (cache, hot, clock) = (cache.clone(), hot.clone(), stage.clock.clone());
+                let reader = traffic.clone().read(cache, hot, clock);
                 stage.domain.run(reader);
             }
         }
@@ -103,10 +108,18 @@ impl Traffic {
     }
 
     /// Reads row after row through the cache, and checks each answer.
-    async fn read(self: Arc<Self>, cache: Cache<Bytes>, clock: Arc<dyn Clock>) {
+    async fn read(
+        self: Arc<Self>,
+        cache: Cache<Bytes>,
+        hot: Option<Arc<HotKeys>>,
+        clock: Arc<dyn Clock>,
+    ) {
         let reading = self.through(&cache);
         loop {
             let row = draw();
+            if let Some(hot) = &hot {
+                hot.saw(&cache.policy().name, key(row).as_bytes());
+            }
             let began = clock.now();
             match reading.get(key(row)).await {
                 Ok(value) => {

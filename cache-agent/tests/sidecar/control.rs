@@ -5,6 +5,7 @@ use cache_agent::caches::{Caches, Queues};
 use cache_agent::demo::CACHE;
 use cache_agent::demo::members::Embedded;
 use cache_agent::demo::traffic::{Stage, Traffic};
+use cache_agent::hot::HotKeys;
 use cache_agent::observe::Watcher;
 use cache_core::Policy;
 use cache_core::clock::{Clock, SystemClock};
@@ -33,6 +34,7 @@ async fn the_checker_counts_stale_reads_when_the_changes_go_elsewhere() {
         .expect("it opens");
     let traffic = Traffic::start(Stage {
         agent: agent.open_ones().next().cloned().expect("a cache"),
+        hot: Arc::new(HotKeys::new(clock.clone())),
         domain: domain.clone(),
         other,
         other_caches,

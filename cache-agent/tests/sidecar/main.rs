@@ -24,6 +24,7 @@ mod limits;
 mod line;
 mod loading;
 mod manager;
+mod page;
 mod pages;
 mod permits;
 mod pressure;

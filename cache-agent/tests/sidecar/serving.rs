@@ -128,7 +128,8 @@ fn socket(folder: &Path) -> String {
     folder.join("agent.sock").display().to_string()
 }
 
-fn free() -> SocketAddr {
+/// An address that stays free while nobody of the tests listens there.
+pub(crate) fn free() -> SocketAddr {
     let count = PORTS.end - PORTS.start;
     let begin = (std::process::id() % u32::from(count)) as u16;
     for _ in 0..count {

@@ -2,6 +2,7 @@
 //! processes in one, the contract suites of the seams, histories to replay, real
 //! servers, and what pages say.
 
+pub mod browser;
 pub mod certificates;
 pub mod clock;
 pub mod contract;

@@ -5,13 +5,7 @@
 //! Beside that it may use what the `mod.rs` of its own folder says, which for
 //! its part imports none of the folder's files.
 
-/// The floors of one crate.
-pub(crate) struct Floors {
-    pub(crate) floors: &'static [(&'static str, u32)],
-    /// Each `mod.rs` that is not the ground its folder stands on but the head
-    /// above it: it imports its children, and none of them imports it.
-    pub(crate) heads: &'static [&'static str],
-}
+use crate::floor::Floors;
 
 /// The top: imports anything, is imported by nobody.
 const TOP: u32 = 99;
@@ -40,6 +34,7 @@ const CACHE_CORE: Floors = Floors {
         ("ops/", 0),
         ("ops/exit.rs", 1),
         ("ops/manager.rs", 1),
+        ("ops/page/plain.rs", 1),
         ("ops/process.rs", 1),
         ("strategy/mod.rs", 0),
         ("guard/mod.rs", 0),
@@ -218,7 +213,10 @@ const CACHE_AGENT: Floors = Floors {
         ("calls/written.rs", 7),
         ("calls/remove.rs", 8),
         ("demo/traffic.rs", 7),
-        ("page/mod.rs", 7),
+        ("page/mod.rs", 9),
+        ("page/looked.rs", 7),
+        ("page/explain.rs", 8),
+        ("page/sight.rs", 8),
         ("parts.rs", 7),
         ("service.rs", 7),
         ("sizes.rs", 7),
@@ -272,7 +270,12 @@ const CACHE_AGENT: Floors = Floors {
         ("lib.rs", TOP),
         ("main.rs", TOP),
     ],
-    heads: &["cli/mod.rs", "cli/doctor/mod.rs", "cli/top/mod.rs"],
+    heads: &[
+        "cli/mod.rs",
+        "cli/doctor/mod.rs",
+        "cli/top/mod.rs",
+        "page/mod.rs",
+    ],
 };
 
 const INVALIDATOR: Floors = Floors {
@@ -371,6 +374,7 @@ const INVALIDATOR: Floors = Floors {
         ("cli/explain.rs", 12),
         ("inspect/inspector.rs", 12),
         ("outbox.rs", 12),
+        ("page/mod.rs", 0),
         ("recall.rs", 12),
         ("landmark.rs", 8),
         ("watch.rs", 12),
@@ -418,32 +422,4 @@ pub(crate) fn of(name: &str) -> &'static Floors {
         "invalidator" => &INVALIDATOR,
         other => panic!("{other} has no floors: give it some in tests/tidy/floors.rs"),
     }
-}
-
-impl Floors {
-    /// The floor of a file, by the longest entry that fits.
-    pub(crate) fn of(&self, path: &str) -> Option<u32> {
-        let fitting = self.floors.iter().filter(|(entry, _)| fits(entry, path));
-        let longest = fitting.max_by_key(|(entry, _)| entry.len())?;
-        Some(longest.1)
-    }
-
-    /// Whether the `mod.rs` at `path` stands above its children.
-    pub(crate) fn is_head(&self, path: &str) -> bool {
-        self.heads.contains(&path)
-    }
-
-    /// Entries that fit no file.
-    pub(crate) fn stale<'a>(
-        &'a self,
-        paths: impl Iterator<Item = &'a str> + Clone,
-    ) -> impl Iterator<Item = &'static str> {
-        let entries = self.floors.iter().map(|(entry, _)| *entry);
-        let entries = entries.chain(self.heads.iter().copied());
-        entries.filter(move |entry| !paths.clone().any(|path| fits(entry, path)))
-    }
-}
-
-fn fits(entry: &str, path: &str) -> bool {
-    path == entry || (entry.ends_with('/') && path.starts_with(entry))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::floors::Floors;
+use crate::floor::Floors;
 use crate::paths::{Mention, Mentions};
 use crate::tree::{CRATES, SourceFile, Tree};
 

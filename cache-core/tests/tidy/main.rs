@@ -7,6 +7,7 @@
 //! module.
 
 mod bans;
+mod floor;
 mod floors;
 mod house;
 mod imports;

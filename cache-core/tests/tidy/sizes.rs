@@ -4,8 +4,12 @@ use syn::visit::{self, Visit};
 
 use crate::tree::{SourceFile, Tree};
 
-/// Largest number of lines in a Rust file.
+/// Largest number of lines in a Rust file, and in a script or a style sheet of a page.
 const FILE: usize = 450;
+/// Largest number of characters in a line of the latter, which no formatter breaks.
+const LINE: usize = 140;
+/// What the names of the latter end with.
+const OF_PAGES: [&str; 2] = [".js", ".css"];
 
 /// The median of all files under `src` lies below.
 const MEDIAN: usize = 200;
@@ -21,6 +25,11 @@ const LARGER: &[(&str, &str, usize)] = &[];
 /// exceptions that could shrink.
 pub(crate) fn breaches(tree: &Tree) -> Vec<String> {
     let mut breaches: Vec<String> = tree.rust().filter_map(large_file).collect();
+    let of_pages = |file: &&SourceFile| OF_PAGES.iter().any(|end| file.path.ends_with(end));
+    for file in tree.files.iter().filter(of_pages) {
+        breaches.extend(large_file(file));
+        breaches.extend(long_line(file));
+    }
     let mut lengths: Vec<usize> = tree.rust().filter(|f| f.is_source()).map(lines).collect();
     let median = median(&mut lengths);
     if median >= MEDIAN {
@@ -37,6 +46,17 @@ fn large_file(file: &SourceFile) -> Option<String> {
     let lines = lines(file);
     let path = &file.path;
     (lines > FILE).then(|| format!("{path} has {lines} lines; split it, {FILE} are the limit"))
+}
+
+/// The first line that is too long.
+fn long_line(file: &SourceFile) -> Option<String> {
+    let path = &file.path;
+    let mut numbered = file.text.lines().zip(1..);
+    let (line, number) = numbered.find(|(line, _)| line.chars().count() > LINE)?;
+    let chars = line.chars().count();
+    Some(format!(
+        "{path}:{number} has {chars} characters; {LINE} are the limit"
+    ))
 }
 
 fn lines(file: &SourceFile) -> usize {
@@ -162,6 +182,16 @@ mod tests {
         assert_eq!(ratchet(&long(79), &of(80)).len(), 1, "it shrank");
         assert_eq!(ratchet(&long(70), &of(80)).len(), 1, "it fits");
         assert_eq!(ratchet(&[], &of(80)).len(), 1, "it is gone");
+    }
+
+    #[test]
+    fn a_long_line_of_a_script_is_found() {
+        let script = |chars| SourceFile::new("x/src/a.js", &format!("\n{}\n", "a".repeat(chars)));
+        assert!(long_line(&script(LINE)).is_none());
+        assert_eq!(
+            long_line(&script(LINE + 1)).as_deref(),
+            Some("x/src/a.js:2 has 141 characters; 140 are the limit")
+        );
     }
 
     #[test]

@@ -21,11 +21,16 @@ pub(crate) struct Told {
 
 impl Desk {
     pub(crate) fn new(world: &World, rules: &str) -> Self {
+        Self::with(world, rules, "")
+    }
+
+    /// With more settings at the end of the service's file.
+    pub(crate) fn with(world: &World, rules: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| {
             std::fs::write(folder.path().join(name), text).expect("the folder is there");
         };
-        write("service.toml", &world.service_file());
+        write("service.toml", &(world.service_file() + more));
         write("rules.toml", rules);
         Self { folder }
     }

@@ -17,6 +17,7 @@ mod manager;
 mod mariadb;
 mod outage;
 mod outbox;
+mod page;
 mod pause;
 mod replica;
 mod secure;
