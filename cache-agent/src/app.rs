@@ -199,6 +199,11 @@ impl App {
             close_admin.clone().cancelled_owned(),
         );
         let admin = tokio::spawn(admin);
+        if let Some(door) = doors.scrape {
+            let end = close_admin.clone().cancelled_owned();
+            // Whoever reads there asks again.
+            tokio::spawn(admin::serve(door, self.common().router(), end));
+        }
         let sweep = tokio::spawn(self.agent.clone().sweep());
         let reread = tokio::spawn(self.callers.clone().reread());
         let mind = tokio::spawn(self.clone().mind());
@@ -290,10 +295,11 @@ impl App {
         }
     }
 
-    fn router(&self) -> axum::Router {
+    /// How it does, for whoever asks.
+    fn common(&self) -> Common {
         let readiness = self.readiness.clone();
         let (agent, turn) = (self.agent.clone(), Arc::new(tokio::sync::Mutex::new(())));
-        let common = Common {
+        Common {
             registry: self.registry.clone(),
             not_ready: Arc::new(move || readiness.why_not()),
             look: Arc::new(move || {
@@ -304,7 +310,10 @@ impl App {
                     parts::look(&agent).await
                 })
             }),
-        };
+        }
+    }
+
+    fn router(&self) -> axum::Router {
         let app = self.clone();
         let look: Arc<dyn Fn() -> Stats + Send + Sync> = Arc::new(move || app.stats());
         let admin = Admin {
@@ -318,7 +327,7 @@ impl App {
             agent: self.agent.clone(),
             callers: self.callers.clone(),
         };
-        common
+        self.common()
             .router()
             .merge(page::router(looked))
             .merge(admin.router())

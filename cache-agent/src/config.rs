@@ -21,6 +21,7 @@
 //!
 //! [admin]
 //! address = "127.0.0.1:9464"  # /metrics /live /ready and the built-in page
+//! scrape = "0.0.0.0:9463"     # /metrics /live /ready alone, for Prometheus elsewhere; off
 //!
 //! [drain]
 //! delay = "5s"                # keep serving after SIGTERM
@@ -81,6 +82,9 @@ pub struct Config {
     pub listen: Listen,
     /// Where the admin listener is: port 9464 on loopback by default.
     pub admin: SocketAddr,
+    /// Where only `/metrics`, `/live` and `/ready` are, for who is on another machine; nowhere
+    /// by default.
+    pub scrape: Option<SocketAddr>,
     /// How it ends.
     pub drain: Drain,
     /// What happens when Redis or NATS cannot be reached at the start.
@@ -244,8 +248,11 @@ fn config(file: &mut Section<'_>) -> Option<Config> {
     let asked = identities.iter().any(|identity| identity.token.is_some());
     let listen = file.section("listen", |section| listen(section, asked));
     let admin = file.section("admin", |section| {
-        section.parsed_or("address", "127.0.0.1:9464", loopback)
+        let scrape = section.opt_parsed("scrape", address);
+        let admin = section.parsed_or("address", "127.0.0.1:9464", loopback)?;
+        Some((admin, scrape))
     });
+    let (admin, scrape) = admin.unzip();
     let drain = file.section("drain", |section| {
         let usual = Drain::default();
         Some(Drain {
@@ -267,6 +274,7 @@ fn config(file: &mut Section<'_>) -> Option<Config> {
         listen: listen?,
         identities,
         admin: admin?,
+        scrape: scrape?,
         drain: drain?,
         start,
         log: log?,

@@ -50,6 +50,8 @@ pub struct Doors {
     pub resp: Option<TcpListener>,
     /// The admin listener.
     pub admin: TcpListener,
+    /// Where others read how it does, and nothing else.
+    pub scrape: Option<TcpListener>,
 }
 
 impl UnixDoor {

@@ -147,6 +147,7 @@ async fn doors(args: &Args, folder: &Folder) -> Result<(Doors, String), ListenEr
         tcp: Some(tcp),
         resp: Some(resp),
         admin,
+        scrape: None,
     };
     Ok((doors, text))
 }

@@ -16,7 +16,6 @@ use cache_core::ops::exit::Exit;
 use cache_core::ops::manager::{Manager, Variables};
 use cache_core::ops::shutdown::{Hangups, Signals};
 use cache_core::ops::telemetry::Log;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -47,7 +46,7 @@ pub async fn run(file: &Path, given: Vec<Override>, manager: &Variables, log: Lo
         Ok(masters) => masters,
         Err(exit) => return exit,
     };
-    let doors = match doors(&config.listen, config.admin).await {
+    let doors = match doors(&config).await {
         Ok(doors) => doors,
         Err(error) => return fail(&error),
     };
@@ -126,13 +125,19 @@ fn read(file: &Path, given: &[Override]) -> Result<(Config, Shown), Exit> {
     })
 }
 
-async fn doors(listen: &Listen, admin: SocketAddr) -> Result<Doors, ListenError> {
+async fn doors(config: &Config) -> Result<Doors, ListenError> {
+    let (listen, admin) = (&config.listen, config.admin);
     let mut doors = Doors {
         unix: None,
         tcp: None,
         resp: None,
         admin: listen::tcp(admin).await?,
+        scrape: None,
     };
+    if let Some(address) = config.scrape {
+        doors.scrape = Some(listen::tcp(address).await?);
+        tracing::info!(%address, "metrics can be read from elsewhere");
+    }
     if let Some(path) = &listen.unix {
         doors.unix = Some(UnixDoor::bind_for(path, listen.unix_mode).await?);
         tracing::info!(path = %path.display(), "the API listens");

@@ -1,5 +1,6 @@
 //! The service for operators.
 
+use crate::process::http;
 use crate::world::{World, get, patient, refusal};
 use bytes::Bytes;
 use cache_agent::proto::v1::admin_service_client::AdminServiceClient;
@@ -162,4 +163,27 @@ async fn the_applications_socket_knows_no_operators() {
     let path = "/cacheaside.v1.AdminService/SetSwitches";
     let (code, _) = crate::process::http(world.admin, path).await;
     assert_eq!(code, 415, "what a browser would send is not read");
+}
+
+/// What is open to other machines says how the agent does; it shows no key and changes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_scrapes_sees_how_it_does_and_nothing_else() {
+    let world = World::embedded().await;
+    for path in ["/live", "/ready"] {
+        assert_eq!(http(world.scrape, path).await.0, 200, "{path}");
+    }
+    let (code, metrics) = http(world.scrape, "/metrics").await;
+    assert_eq!(code, 200);
+    assert!(metrics.contains("cacheaside_gets_total"), "{metrics}");
+    for path in ["/", "/api/stats", "/cacheaside.v1.AdminService/ListHotKeys"] {
+        assert_eq!(http(world.scrape, path).await.0, 404, "{path}");
+    }
+    let endpoint = Endpoint::from_shared(format!("http://{}", world.scrape));
+    let channel = endpoint.expect("an address").connect().await;
+    let mut admin = AdminServiceClient::new(channel.expect("it listens"));
+    let refused = admin.get_stats(v1::GetStatsRequest::default()).await;
+    assert_eq!(
+        refused.expect_err("no operators here").code(),
+        Code::Unimplemented
+    );
 }

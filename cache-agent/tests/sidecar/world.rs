@@ -45,6 +45,8 @@ pub(crate) struct World {
     /// The port of the API.
     pub(crate) api: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// Where others see how it does.
+    pub(crate) scrape: SocketAddr,
     pub(crate) folder: TempDir,
     _servers: Option<(RedisServer, NatsServer)>,
 }
@@ -151,6 +153,7 @@ impl World {
             tcp: Some(listen::tcp(any).await.expect("a port")),
             resp: Some(listen::tcp(any).await.expect("a port")),
             admin: listen::tcp(any).await.expect("a port"),
+            scrape: Some(listen::tcp(any).await.expect("a port")),
         };
         let resp = doors.resp.as_ref().map(|door| door.local_addr());
         let resp = resp.expect("the door just opened").expect("its address");
@@ -160,6 +163,8 @@ impl World {
             .map(|door| door.local_addr().expect("its address"));
         let tcp = tcp.expect("the door just opened");
         let admin = doors.admin.local_addr().expect("its address");
+        let scrape = doors.scrape.as_ref().map(|door| door.local_addr());
+        let scrape = scrape.expect("the door just opened").expect("its address");
         let app = App::over(caches, limits, Arc::new(SystemClock::new())).await;
         let app = of(app);
         app.join(&settings).await.expect("the domain is joined");
@@ -178,6 +183,7 @@ impl World {
             serving,
             api: tcp,
             admin,
+            scrape,
             resp,
             folder,
             _servers: servers,

@@ -22,6 +22,7 @@ fn every_series_of_the_core_is_on_the_page() {
         step: "read",
         ok: true,
         took: Duration::from_millis(1),
+        bytes: 1,
     });
     let mut text = String::new();
     encode(&mut text, &registry).expect("a text");

@@ -223,7 +223,7 @@ def a_burst_of_log(world):
 
 
 def a_slow_network(world):
-    """What the bus tells the agents comes late."""
+    """What the capture writes into the stream comes late."""
     world.wire.delay = 7.0
     try:
         while True:

@@ -28,7 +28,7 @@ delay = "0ms"
 kind = "single"
 urls = ["redis://{redis}"]
 [bus]
-url = "nats://127.0.0.1:{wire}"
+url = "nats://{nats}"
 [loader]
 address = "unix:{folder}/application.sock"
 calls_max = 4
@@ -107,7 +107,7 @@ url = "postgres://postgres@127.0.0.1:{postgres}/postgres"
 tls = "off"
 tables = ["public.users"]
 [events]
-url = "nats://{nats}"
+url = "nats://127.0.0.1:{wire}"
 stream = "CDC"
 create_stream = true
 [admin]
@@ -135,12 +135,12 @@ def start(world):
     mood(world)
     start_application(world)
     common = {"redis": world.at("redis"), "nats": world.at("nats"), "folder": world.folder}
-    agent = AGENT.replace("{wire}", str(world.wire.port))
+    postgres, wire = world.ports["postgres"], world.wire.port
     files = {
-        "capture": CAPTURE.format(**common, postgres=world.ports["postgres"], admin=world.at("capture")),
+        "capture": CAPTURE.format(wire=wire, postgres=postgres, admin=world.at("capture")),
         "invalidator": INVALIDATOR.format(**common, admin=world.at("invalidator")),
-        "agent": agent.format(**common, name="agent", resp=world.at("resp"), admin=world.at("agent")),
-        "skewed": agent.format(**common, name="skewed", resp="127.0.0.1:0", admin=world.at("skewed")),
+        "agent": AGENT.format(**common, name="agent", resp=world.at("resp"), admin=world.at("agent")),
+        "skewed": AGENT.format(**common, name="skewed", resp="127.0.0.1:0", admin=world.at("skewed")),
         "rules": RULES,
     }
     world.files = {name: world.write(f"{name}.toml", text) for name, text in files.items()}

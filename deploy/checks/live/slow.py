@@ -1,4 +1,4 @@
-"""A slow network between two parts: what passes from the server comes later."""
+"""A slow network between two parts: what the client sends comes later."""
 
 import collections
 import socket
@@ -7,7 +7,7 @@ import time
 
 
 class Wire:
-    """Listens on a port and passes everything on to another, answers after `delay` seconds."""
+    """Listens on a port and passes everything on to another, what clients send after `delay` seconds."""
 
     def __init__(self, to_port):
         self.to_port, self.delay = to_port, 0.0
@@ -23,8 +23,8 @@ class Wire:
             except OSError:
                 client.close()
                 continue
-            threading.Thread(target=self.pass_on, args=(client, server, False), daemon=True).start()
-            threading.Thread(target=self.pass_on, args=(server, client, True), daemon=True).start()
+            threading.Thread(target=self.pass_on, args=(client, server, True), daemon=True).start()
+            threading.Thread(target=self.pass_on, args=(server, client, False), daemon=True).start()
 
     def pass_on(self, source, target, is_slow):
         waiting, open_still = collections.deque(), [True]

@@ -54,6 +54,7 @@ pub fn doors(config: &Config) -> Vec<Finding> {
         ("listen.tcp", listen.tcp),
         ("listen.resp", listen.resp),
         ("admin.address", Some(config.admin)),
+        ("admin.scrape", config.scrape),
     ];
     let ports = ports
         .into_iter()
