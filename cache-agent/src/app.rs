@@ -201,8 +201,12 @@ impl App {
         let admin = tokio::spawn(admin);
         if let Some(door) = doors.scrape {
             let end = close_admin.clone().cancelled_owned();
-            // Whoever reads there asks again.
-            tokio::spawn(admin::serve(door, self.common().router(), end));
+            let shown = Common {
+                // They ask all of L2, which is not for everybody.
+                look: admin::no_parts(),
+                ..self.common()
+            };
+            tokio::spawn(admin::serve(door, shown.router(), end));
         }
         let sweep = tokio::spawn(self.agent.clone().sweep());
         let reread = tokio::spawn(self.callers.clone().reread());

@@ -422,7 +422,12 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
 fn caches(file: &mut Section<'_>, has_source: bool) -> Option<Vec<(Policy, (Name, Strategy))>> {
     let mut names = HashSet::new();
     let policies = file.sections("cache", |section| {
-        let mut policy = domain::policy(section)?;
+        let Some(mut policy) = domain::policy(section) else {
+            // The other keys of the table are looked at all the same: none of them is unknown
+            // because the policy is wrong.
+            strategies::strategy(section, has_source, &mut Policy::new("any").ok()?);
+            return None;
+        };
         let strategy = strategies::strategy(section, has_source, &mut policy);
         if !names.insert(policy.name.clone()) {
             section.complain("name", format!("the cache `{}` is here twice", policy.name));

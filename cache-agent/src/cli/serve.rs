@@ -5,7 +5,7 @@ use crate::caches::Caches;
 use crate::callers::Callers;
 use crate::cli::exit::{self, Masters, fail};
 use crate::cli::say::{complain, remark};
-use crate::config::{Config, Listen, Start};
+use crate::config::{Config, Start};
 use crate::config_file::{self, Unfit};
 use crate::listen::{self, Doors, ListenError, UnixDoor};
 use crate::reload::Reload;

@@ -5,6 +5,7 @@ mod accept;
 mod admin;
 mod application;
 mod asks;
+mod bad_input;
 mod bench;
 mod callers;
 mod commands;

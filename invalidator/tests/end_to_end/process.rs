@@ -54,6 +54,7 @@ async fn serve(socket: &str, places: &Places) {
         tcp: None,
         resp: None,
         admin: listen::tcp(any).await.expect("a port"),
+        scrape: None,
     };
     let policies = vec![Policy::new("agent").expect("a name")];
     let app = App::new(policies, Limits::default(), Arc::new(SystemClock::new())).await;
