@@ -3,7 +3,7 @@
 const { open } = require('./browser.js');
 
 async function main([url, path, colorScheme, seconds]) {
-  const { browser, page } = await open({ colorScheme, viewport: { width: 1200, height: 1190 } });
+  const { browser, page } = await open({ colorScheme, viewport: { width: 1210, height: 1180 } });
   try {
     await page.goto(url);
     await page.waitForTimeout(1000 * seconds);
