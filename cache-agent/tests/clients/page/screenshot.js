@@ -3,11 +3,14 @@
 const { open } = require('./browser.js');
 
 async function main([url, path, colorScheme, seconds]) {
-  const { browser, page } = await open({ colorScheme, viewport: { width: 1280, height: 1190 } });
-  await page.goto(url);
-  await page.waitForTimeout(1000 * seconds);
-  await page.screenshot({ path });
-  await browser.close();
+  const { browser, page } = await open({ colorScheme, viewport: { width: 1210, height: 1180 } });
+  try {
+    await page.goto(url);
+    await page.waitForTimeout(1000 * seconds);
+    await page.screenshot({ path });
+  } finally {
+    await browser.close();
+  }
 }
 
 main(process.argv.slice(2)).catch(error => {
