@@ -307,20 +307,24 @@ impl<V: Send + Sync + 'static> Tiers<V> {
     /// moka does its housekeeping in its callers' time unless somebody else does.
     fn keep_tidy(&self) {
         const EVERY: Duration = Duration::from_millis(100);
-        let l1 = Arc::downgrade(&self.l1);
         let observer = self.domain.observer().clone();
         let (cache, capacity) = (self.id, self.policy.l1_bytes);
+        let tell = move |l1: &L1<V>| {
+            observer.observe(&Event::L1Size {
+                cache,
+                entries: l1.entries(),
+                bytes: l1.weight(),
+                capacity,
+            });
+        };
+        tell(&self.l1);
+        let l1 = Arc::downgrade(&self.l1);
         self.domain.run(async move {
             loop {
                 tokio::time::sleep(EVERY).await;
                 let Some(l1) = l1.upgrade() else { return };
                 l1.tidy_up();
-                observer.observe(&Event::L1Size {
-                    cache,
-                    entries: l1.entries(),
-                    bytes: l1.weight(),
-                    capacity,
-                });
+                tell(&l1);
             }
         });
     }
