@@ -18,6 +18,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response as HttpResponse};
 use bytes::Bytes;
 use cache_core::fill::explain::{Described, Explanation, InL1, InL2, Verdict};
+use cache_core::ops::page::parts::by_address_only;
 use cache_core::{Cache, Error, Switches};
 use std::fmt;
 use std::sync::Arc;
@@ -47,7 +48,9 @@ impl Admin {
         let callers = self.callers.clone();
         let service = AdminServiceServer::new(self);
         let routes = Router::new().route_service(&path, service);
-        routes.route_layer(middleware::from_fn_with_state(callers, only_operators))
+        routes
+            .route_layer(middleware::from_fn_with_state(callers, only_operators))
+            .route_layer(middleware::from_fn(by_address_only))
     }
 
     fn cache(&self, name: &str) -> Result<&Cache<Bytes>, Failure> {

@@ -29,6 +29,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -200,13 +201,7 @@ impl App {
         );
         let admin = tokio::spawn(admin);
         if let Some(door) = doors.scrape {
-            let end = close_admin.clone().cancelled_owned();
-            let shown = Common {
-                // They ask all of L2, which is not for everybody.
-                look: admin::no_parts(),
-                ..self.common()
-            };
-            tokio::spawn(admin::serve(door, shown.router(), end));
+            tokio::spawn(self.clone().show(door, close_admin.clone()));
         }
         let sweep = tokio::spawn(self.agent.clone().sweep());
         let reread = tokio::spawn(self.callers.clone().reread());
@@ -296,6 +291,19 @@ impl App {
             Err(_) => {
                 tracing::warn!(?drain.timeout, "calls still ran when the time to drain was up")
             }
+        }
+    }
+
+    /// Shows others how it does, and nothing else.
+    async fn show(self, door: TcpListener, close: CancellationToken) {
+        let shown = Common {
+            // A look asks all of L2, which is not for everybody.
+            look: admin::no_parts(),
+            ..self.common()
+        };
+        let served = admin::serve(door, shown.router(), close.cancelled_owned());
+        if let Err(error) = served.await {
+            tracing::error!(%error, "metrics can no longer be read from elsewhere");
         }
     }
 

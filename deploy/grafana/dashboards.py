@@ -108,7 +108,7 @@ L2 = [
     panel("Bytes of values", "Between processes and Redis.",
           [(rate("cacheaside_l2_bytes_total", "", "direction"), "{{direction}}")], "Bps"),
     panel("L1 trusted", "0 while a process hears no sign of life over the bus; its L1 answers nothing then.",
-          [("min by (instance) (cacheaside_l1_trusted{job=\"cache-agent\"})", "{{instance}}")], limit=0.5, top=1),
+          [("min by (instance) (cacheaside_l1_trusted unless on (instance) cacheaside_invalidator_epoch)", "{{instance}}")], limit=0.5, top=1),
 ]
 
 PROCESS = [

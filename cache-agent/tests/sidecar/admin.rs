@@ -175,7 +175,13 @@ async fn who_scrapes_sees_how_it_does_and_nothing_else() {
     let (code, metrics) = http(world.scrape, "/metrics").await;
     assert_eq!(code, 200);
     assert!(metrics.contains("cacheaside_gets_total"), "{metrics}");
-    for path in ["/", "/api/stats", "/cacheaside.v1.AdminService/ListHotKeys"] {
+    for path in [
+        "/",
+        "/stats.json",
+        "/page.json",
+        "/explain.json",
+        "/page/agent.js",
+    ] {
         assert_eq!(http(world.scrape, path).await.0, 404, "{path}");
     }
     let endpoint = Endpoint::from_shared(format!("http://{}", world.scrape));

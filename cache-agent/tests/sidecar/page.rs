@@ -135,6 +135,9 @@ async fn the_document_has_every_series_that_the_page_reads() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_from_elsewhere_learns_nothing_of_keys() {
     let world = World::embedded().await;
+    let switches = "/cacheaside.v1.AdminService/SetSwitches";
+    let (head, _) = ask(world.admin, "rebound.example:9464", switches, Some(JSON)).await;
+    assert_eq!(code(&head), 421, "it changes nothing either");
     for (path, post) in [("/page.json", None), ("/explain.json", Some(JSON))] {
         let (head, body) = ask(world.admin, "rebound.example:9464", path, post).await;
         assert_eq!(code(&head), 421, "{body}");

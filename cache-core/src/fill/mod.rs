@@ -44,7 +44,6 @@ use std::time::Duration;
 /// Of so many answers of L1, one is timed: a second look at the clock takes a quarter of the
 /// time of a hit.
 const TIME_ONE_IN: u32 = 256;
-const _: () = assert!(TIME_ONE_IN > TELL_ONE_IN && TIME_ONE_IN.is_multiple_of(TELL_ONE_IN));
 
 /// What one flight ends with, for all who waited.
 pub type Flown<V> = Result<Served<V>, Error>;
@@ -275,10 +274,9 @@ impl<V: Send + Sync + 'static> Tiers<V> {
             Ok(served) if served.held.entry.value.is_none() => (served.tier, Answer::Negative),
             Ok(served) => (served.tier, Answer::Hit),
         };
-        let took = match (left, flown) {
-            (Some(left), _) => Some(self.domain.clock().now().since(left)),
-            (None, Ok(served)) => self.time(served),
-            (None, Err(_)) => None,
+        let took = match flown {
+            Ok(served) if tier == Tier::L1 => self.time(served, left),
+            _ => left.map(|left| self.domain.clock().now().since(left)),
         };
         self.got(tier, answer, took);
     }
@@ -292,12 +290,16 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         });
     }
 
-    /// How long an answer of L1 took, for some of them; by the clock, whose lowest digits
-    /// are as good as drawn by lot.
-    pub(crate) fn time(&self, served: &Served<V>) -> Option<Duration> {
+    /// How long an answer of L1 took, for some of them, also if it came late, because what
+    /// lies beyond was asked first, from `left` on. By the clock, whose lowest digits are as
+    /// good as drawn by lot, and those above what [`L1`] draws by.
+    pub(crate) fn time(&self, served: &Served<V>, left: Option<Tick>) -> Option<Duration> {
         let lot = served.found.since_start().subsec_nanos() / TELL_ONE_IN;
-        let is_drawn = lot.is_multiple_of(TIME_ONE_IN / TELL_ONE_IN);
-        is_drawn.then(|| self.domain.clock().now().since(served.found))
+        let is_drawn = lot.is_multiple_of(TIME_ONE_IN);
+        is_drawn.then(|| {
+            let began = left.unwrap_or(served.found);
+            self.domain.clock().now().since(began)
+        })
     }
 
     pub(crate) fn observe(&self, event: Event<'_>) {
@@ -309,13 +311,17 @@ impl<V: Send + Sync + 'static> Tiers<V> {
         const EVERY: Duration = Duration::from_millis(100);
         let observer = self.domain.observer().clone();
         let (cache, capacity) = (self.id, self.policy.l1_bytes);
-        let tell = move |l1: &L1<V>| {
-            observer.observe(&Event::L1Size {
-                cache,
-                entries: l1.entries(),
-                bytes: l1.weight(),
-                capacity,
-            });
+        let mut told = None;
+        let mut tell = move |l1: &L1<V>| {
+            let (entries, bytes) = (l1.entries(), l1.weight());
+            if told.replace((entries, bytes)) != Some((entries, bytes)) {
+                observer.observe(&Event::L1Size {
+                    cache,
+                    entries,
+                    bytes,
+                    capacity,
+                });
+            }
         };
         tell(&self.l1);
         let l1 = Arc::downgrade(&self.l1);

@@ -67,7 +67,7 @@ impl<V: Send + Sync + 'static> Tiers<V> {
 
     /// What L1 has found, told of.
     fn found(&self, served: Served<V>) -> Lookup<V> {
-        let took = self.time(&served);
+        let took = self.time(&served, None);
         let tier = served.tier;
         let lookup = served.into();
         match lookup {

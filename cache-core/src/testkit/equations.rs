@@ -1,5 +1,5 @@
 //! What must be true of a cache's series at every moment, and what at rest: the equations
-//! of the manual (`docs/metrics.md`), held against a look at them.
+//! of the manual (`docs/series.md`), held against a look at them.
 
 use super::scrape::Scrape;
 

@@ -1,4 +1,4 @@
-//! The equations between counters, as `docs/metrics.md` states them, in a crowd of readers
+//! The equations between counters, as `docs/series.md` states them, in a crowd of readers
 //! whose loads fail, whose leases are lost, and whose L1 is too small.
 
 use cache_core::metrics::Metrics;

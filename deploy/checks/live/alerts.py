@@ -61,7 +61,7 @@ def wait_for(world, alerts, fires, within, meanwhile):
 def run(world, causes, told, only):
     """Begins all of them, each in a thread."""
     chosen = [(cause, alerts) for cause, alerts in causes if not only or set(alerts) & set(only)]
-    threads = [threading.Thread(target=follow, args=(world, *one, told)) for one in chosen]
+    threads = [threading.Thread(target=follow, args=(world, *one, told), daemon=True) for one in chosen]
     for thread in threads:
         thread.start()
     return threads

@@ -154,26 +154,17 @@ def a_writer_without_events(world):
         agent("CACHE.INVALIDATE", "compared", "ALL")
 
 
-def a_source_that_takes_no_writes(world):
-    agent = client(world)
-    mood(world, orders="fails")
-    agent("SET", "orders:1", "mine")
-    try:
-        while True:
-            yield
-    finally:
-        mood(world, orders=None)
-
-
-def a_source_that_will_never_take_it(world):
-    agent = client(world)
-    mood(world, refused="refuses")
-    agent("SET", "refused:1", "mine")
-    try:
-        while True:
-            yield
-    finally:
-        mood(world, refused=None)
+def a_write_that_is_not_taken(cache, what):
+    def cause(world):
+        agent = client(world)
+        mood(world, **{cache: what})
+        agent("SET", f"{cache}:1", "mine")
+        try:
+            while True:
+                yield
+        finally:
+            mood(world, **{cache: None})
+    return cause
 
 
 def an_event_nobody_can_read(world):
@@ -310,8 +301,8 @@ STAGES = [
         (garbage_in_redis, ["CacheCodecErrors"]),
         (redis_put_back, ["CacheInspectorViolations"]),
         (a_writer_without_events, ["CacheShadowWrong"]),
-        (a_source_that_takes_no_writes, ["CacheQueueBacklog"]),
-        (a_source_that_will_never_take_it, ["CacheWritesPutAside"]),
+        (a_write_that_is_not_taken("orders", "fails"), ["CacheQueueBacklog"]),
+        (a_write_that_is_not_taken("refused", "refuses"), ["CacheWritesPutAside"]),
         (an_event_nobody_can_read, ["CacheInvalidatorDeadLetters"]),
         (a_wrong_configuration, ["CacheConfigRefused"]),
         (a_clock_that_is_wrong, ["CacheClockSkew"]),

@@ -15,11 +15,12 @@ SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def quick(text):
-    """The same rules with every span of time in them divided by SPEED: of ranges, of `for`."""
+    """The same rules with every span of time in them divided by SPEED."""
     def divided(match):
         seconds = int(match[2]) * SPANS[match[3]] / SPEED
         return f"{match[1]}{max(1, round(seconds))}s{match[4]}"
     text = re.sub(r"(\[)(\d+)([smhd])(\])", divided, text)
+    text = re.sub(r"(offset )(\d+)([smhd])()", divided, text)
     return re.sub(r"(for: )(\d+)([smhd])()$", divided, text, flags=re.MULTILINE)
 
 

@@ -1,11 +1,11 @@
-//! A page whose document holds nothing but series.
+//! A page whose document holds nothing but series, so whoever may read those may ask for it by any
+//! name.
 
 use crate::clock::{Clock, Tick};
 use crate::ops::admin::NotReady;
 use crate::ops::page::parts::{self, About, Page};
 use crate::ops::page::series::{self, Names, Series};
 use axum::extract::State;
-use axum::middleware;
 use axum::response::Response;
 use axum::{Router, routing::get};
 use prometheus_client::registry::Registry;
@@ -43,7 +43,6 @@ struct Sight {
 pub fn router(page: Page, plain: Plain) -> Router {
     Router::new()
         .route("/page.json", get(sight))
-        .route_layer(middleware::from_fn(parts::by_address_only))
         .with_state(plain)
         .merge(page.router())
 }

@@ -80,7 +80,11 @@ impl<V: Send + Sync + 'static> Flusher<V> {
                 None => return,
                 Some(Ok(lead)) => match self.clone().drain(lead).await {
                     Stop::Leaving => return,
-                    Stop::Deposed => {}
+                    // What waits is told by whoever leads from here on.
+                    Stop::Deposed => self.observe(QueueEvent::Backlog {
+                        waiting: 0,
+                        oldest: Duration::ZERO,
+                    }),
                 },
                 Some(Err(error)) => {
                     self.silent(&error);
