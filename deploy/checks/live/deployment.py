@@ -51,9 +51,11 @@ load_timeout = "50ms"
 [[cache]]
 name = "failing"
 read = "through"
+ttl = "500ms"
 [[cache]]
 name = "broken"
 read = "through"
+ttl = "500ms"
 [[cache]]
 name = "old"
 read = "through"
