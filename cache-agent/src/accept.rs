@@ -229,7 +229,13 @@ fn config(own: &Identity, client_ca: Option<&Path>) -> Result<ServerConfig, Stri
         }
     };
     let config = builder.with_single_cert(chain, key);
-    let mut config = config.map_err(|error| wrong(&own.cert, &error))?;
+    let mut config = config.map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            let (cert, key) = (own.cert.display(), own.key.display());
+            format!("{cert}: the key in {key} does not fit it; give both from one request")
+        }
+        other => wrong(&own.cert, &other),
+    })?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
 }

@@ -192,6 +192,13 @@ impl App {
         drain: Drain,
         stop: CancellationToken,
     ) -> io::Result<()> {
+        let grpc = Grpc::new(
+            self.agent.clone(),
+            self.gate.clone(),
+            self.accept.clone(),
+            self.callers.clone(),
+            self.readiness.reporter(),
+        )?;
         let close = CancellationToken::new();
         let close_admin = CancellationToken::new();
         let admin = admin::serve(
@@ -206,13 +213,6 @@ impl App {
         let sweep = tokio::spawn(self.agent.clone().sweep());
         let reread = tokio::spawn(self.callers.clone().reread());
         let mind = tokio::spawn(self.clone().mind());
-        let grpc = Grpc {
-            agent: self.agent.clone(),
-            gate: self.gate.clone(),
-            callers: self.callers.clone(),
-            accept: self.accept.clone(),
-            health: self.readiness.reporter(),
-        };
         let mut servers = JoinSet::new();
         if let Some(door) = doors.unix {
             servers.spawn(grpc.clone().serve_unix(door, close.clone()));

@@ -21,9 +21,9 @@ use std::sync::OnceLock;
 pub struct Metrics {
     families: Families,
     names: Mutex<Vec<Name>>,
-    caches: Box<[OnceLock<CacheSeries>; CACHES_MAX]>,
+    caches: Box<[OnceLock<CacheSeries>]>,
     queue_families: QueueFamilies,
-    queues: Box<[OnceLock<QueueSeries>; CACHES_MAX]>,
+    queues: Box<[OnceLock<QueueSeries>]>,
     applied: [Counter; 3],
     announced: [Counter; 2],
     lag: Histogram,
@@ -129,9 +129,9 @@ impl Metrics {
                 .map(|direction| pick(&remote_bytes, [("direction", direction)])),
             families: Families::new(&mut registry),
             names: Mutex::default(),
-            caches: Box::new([const { OnceLock::new() }; CACHES_MAX]),
+            caches: (0..CACHES_MAX).map(|_| OnceLock::new()).collect(),
             queue_families: QueueFamilies::new(&mut registry),
-            queues: Box::new([const { OnceLock::new() }; CACHES_MAX]),
+            queues: (0..CACHES_MAX).map(|_| OnceLock::new()).collect(),
         }
     }
 

@@ -162,6 +162,11 @@ async fn the_applications_socket_knows_no_operators() {
     assert_eq!(code, 404, "a probe with a wrong path is told so");
     let path = "/cacheaside.v1.AdminService/SetSwitches";
     let (code, _) = crate::process::http(world.admin, path).await;
+    assert_eq!(
+        code, 421,
+        "asked by a name, as by a page whose name leads here"
+    );
+    let (code, _) = crate::process::http_to("127.0.0.1", world.admin, path).await;
     assert_eq!(code, 415, "what a browser would send is not read");
 }
 

@@ -22,9 +22,19 @@ pub(crate) async fn http(address: SocketAddr, path: &str) -> (u16, String) {
     try_http(address, path).await.expect("an answer")
 }
 
+/// The same, asked by this name.
+pub(crate) async fn http_to(host: &str, address: SocketAddr, path: &str) -> (u16, String) {
+    let answer = try_http_to(host, address, path).await;
+    answer.expect("an answer")
+}
+
 pub(crate) async fn try_http(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    try_http_to("agent", address, path).await
+}
+
+async fn try_http_to(host: &str, address: SocketAddr, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
