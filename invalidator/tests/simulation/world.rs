@@ -100,7 +100,7 @@ impl World {
             queue: Arc::new(MemoryQueue::new(clock.clone(), QUEUE_BYTES)),
             stream: Arc::new(Stream::new(clock, sky.clone(), oracle.clone())),
             database,
-            observed: Arc::new(Observed::new()),
+            observed: Arc::new(Observed::new(seed)),
             members: Mutex::default(),
             carriers: Mutex::default(),
             oracle,

@@ -54,7 +54,9 @@ pub(crate) async fn holder(world: &World) -> (Arc<Domain>, Cache<u64>, Arc<Atomi
 async fn an_old_record_put_back_by_hand_is_found_told_and_mended() {
     let logs = Logs::listen();
     let world = World::start().await;
-    let running = world.run(RULES).await;
+    // Told a second time after a second, it might be mended by that, before the first look.
+    let rules = RULES.replacen('\n', "\nrepeat_after = '0s'\n", 1);
+    let running = world.run(&rules).await;
     let _holder = holder(&world).await;
     let record = world.record(7);
     let kept = world.redis_says(&format!("COPY {record} old")).await;
